@@ -1,0 +1,62 @@
+"""rsgeo turns a place and a wish into a georeferenced synthetic satellite image.
+
+    import rsgeo
+
+    result = rsgeo.generate(aoi="field.geojson", prompt="a village among fields", out="village.tif")
+
+The public names are listed in ``__all__``. They are loaded when first used, so that ``import rsgeo`` stays quick and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rsgeo.geo.info import describe as describe
+    from rsgeo.hub.load import load_pipeline as load_pipeline
+    from rsgeo.request import Ask as Ask
+    from rsgeo.request import Request as Request
+    from rsgeo.runtime import Result as Result
+    from rsgeo.runtime import Runtime as Runtime
+    from rsgeo.scene import SceneMetadata as SceneMetadata
+    from rsgeo.tasks.verify import verify as verify
+
+__version__ = "0.1.0"
+
+__all__ = ["generate", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__"]
+
+_HOME = {
+    "verify": "rsgeo.tasks.verify",
+    "describe": "rsgeo.geo.info",
+    "load_pipeline": "rsgeo.hub.load",
+    "Ask": "rsgeo.request",
+    "Request": "rsgeo.request",
+    "Runtime": "rsgeo.runtime",
+    "Result": "rsgeo.runtime",
+    "SceneMetadata": "rsgeo.scene",
+}
+
+
+def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Generate a synthetic image of a place; ``asked`` are the fields of `Ask`, of which one of ``aoi``, ``like``, ``bounds`` is needed.
+
+    With ``out`` the picture is written there as a Cloud Optimized GeoTIFF with all its marks; without, `Result.pixels` is
+    (band, y, x) uint8 and `Result.mask` (y, x) bool, True where valid. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.runtime import Runtime
+    from rsgeo.tasks.generate import generate as task
+
+    return task(Ask(**asked), Path(out) if out is not None else None, runtime or Runtime())
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rsgeo' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

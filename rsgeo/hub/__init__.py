@@ -1,0 +1,1 @@
+"""From a model's name or path to a ready pipeline on a device: catalogue, loading, conversion; nothing is fetched without consent."""

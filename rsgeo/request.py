@@ -1,0 +1,174 @@
+"""What is asked (`Ask`), and the complete answer to it (`Request`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsgeo.scene import DateValue, Value
+
+SCHEMA_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GridRecord(_Record):
+    """The target grid, exactly: a lattice in a CRS and an integer rectangle on it.
+
+    ``crs`` is an authority code ("EPSG:32633") or, without one, WKT2:2019. ``lattice`` holds the six coefficients (a, b, c, d, e, f) of
+    x = a col + b row + c, y = d col + e row + f as exact decimal text. ``col`` and ``row`` are the world cell of the upper left pixel.
+    For areas of interest the lattice is (r, 0, 0, 0, -r, 0): it starts at the CRS origin and rows grow south.
+    """
+
+    crs: str
+    lattice: tuple[str, str, str, str, str, str]
+    col: int
+    row: int
+    width: int = Field(gt=0, lt=2**31)
+    height: int = Field(gt=0, lt=2**31)
+
+
+class AoiRecord(_Record):
+    """The polygon whose pixels are valid, in the CRS it came in, coordinates rounded (1e-9 degree or 1e-3 m), as GeoJSON geometry.
+
+    With ``--private`` only ``sha256`` (of the canonical JSON of crs and geometry) is left.
+    """
+
+    crs: str | None = None
+    geometry: Mapping[str, Any] | None = None
+    sha256: str | None = None
+
+
+class ModelRecord(_Record):
+    """Which model: its catalogue name, the hash over its files, and the hashes of LoRA adapters in order."""
+
+    name: str
+    sha256: str
+    adapters: tuple[str, ...] = ()
+
+
+class RequestedScene(_Record):
+    """The date and cloud cover wished for; None is unknown. Place and GSD follow from the grid and are not stored twice."""
+
+    date: DateValue | None = None
+    cloud_cover_percent: Value | None = None
+
+
+class Sampler(_Record):
+    """How noise becomes a picture. ``scheduler`` is a name from `rsgeo.pipelines.schedulers`."""
+
+    scheduler: str
+    num_inference_steps: int = Field(ge=1)
+    guidance_scale: float = Field(ge=0)
+    eta: float = Field(default=0.0, ge=0)
+
+
+class PhaseRecord(_Record):
+    """One phase of the synthesis: a lattice of windows, in cells, that run the solver steps ``first`` (included) to ``last`` (excluded).
+
+    Windows cover [j * stride + shift, j * stride + shift + tile) for every integer j, in rows and columns alike (SYNTHESIS.md 5.3).
+    """
+
+    first: int = Field(ge=0)
+    last: int = Field(gt=0)
+    tile: int = Field(gt=1)
+    stride: int = Field(gt=0)
+    shift: int = Field(ge=0)
+
+
+class Synthesis(_Record):
+    """The plan by which windows cover the area; ``version`` changes whenever the same plan would give other pixels."""
+
+    plan: str
+    version: Literal[1] = 1
+    phases: tuple[PhaseRecord, ...]
+
+
+class Reference(_Record):
+    """A raster that conditions the result; told by content hash and base name, never by path."""
+
+    role: str
+    sha256: str
+    name: str
+    bands: tuple[int, ...] = ()
+    stretch: tuple[float, float] | None = None
+
+
+class Request(_Record):
+    """Everything that determines the pixels, and nothing else: equal requests give equal pixels."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    model: ModelRecord
+    grid: GridRecord
+    aoi: AoiRecord | None
+    prompt: str
+    negative_prompt: str = ""
+    prompt_sha256: str | None = None
+    scene: RequestedScene = RequestedScene()
+    sampler: Sampler
+    seed: int = Field(ge=0, lt=2**63)
+    noise: Literal["rsgeo-noise/1"] = "rsgeo-noise/1"
+    synthesis: Synthesis
+    references: tuple[Reference, ...] = ()
+
+    def canonical_json(self) -> str:
+        """JSON with sorted keys and no blanks; the text that is stored and hashed (PROVENANCE.md section 5)."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the canonical JSON in UTF-8."""
+        return sha256_text(self.canonical_json())
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What was typed: paths and options, with None where nothing was said. `rsgeo.tasks.resolve` turns it into a `Request`.
+
+    Exactly one place is needed: ``aoi``, ``bounds``, ``like``, ``from_file`` or ``request_file`` (``like`` may come with ``aoi``).
+    ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by default. ``gsd`` is metres, ``resolution`` CRS units; both are
+    decimal text so that the lattice is exact. ``cloud_cover`` is percent.
+    """
+
+    aoi: str | Path | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    like: str | Path | None = None
+    from_file: str | Path | None = None
+    request_file: str | Path | None = None
+    layer: str | None = None
+    where: str | None = None
+    aoi_crs: str | None = None
+    buffer_m: float | None = None
+    crs: str | None = None
+    gsd: str | None = None
+    resolution: str | None = None
+    date: str | None = None
+    cloud_cover: float | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    seed: int | Literal["random"] | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    model: str | None = None
+    adapters: tuple[str, ...] = ()
+    max_pixels: int = 400_000_000
+    model_anyway: bool = False
+
+
+def canonical_json(value: Any) -> str:
+    """Canonical JSON text: sorted keys, separators ',' and ':', UTF-8 unescaped, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 (hex) of a text in UTF-8."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

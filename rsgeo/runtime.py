@@ -1,0 +1,65 @@
+"""How to run (`Runtime`) and what came out (`Result`); neither decides what is in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from odc.geo.geobox import GeoBox
+
+    from rsgeo.request import Request
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DType = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``done`` of ``total`` units of one stage ("load", "synthesis", "write")."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Device, number type, batch size and hooks of one run.
+
+    ``cancelled`` is asked between batches; when it answers True the run ends with nothing written.
+    """
+
+    device: Device = "auto"
+    dtype: DType = "auto"
+    batch_size: int | None = None
+    compile: bool = False
+    overwrite: bool = False
+    reproducible: bool = False
+    sidecar: bool = True
+    private: bool = False
+    copyright: str | None = None
+    creation_options: dict[str, str] = field(default_factory=dict)
+    preview: Path | None = None
+    progress: Callable[[Progress], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task gives back.
+
+    ``pixels`` is (band, y, x) uint8 and ``mask`` (y, x) bool, True where valid; both are None when the result was written to ``path``.
+    ``run`` holds the facts of PROVENANCE.md section 6.
+    """
+
+    request: Request
+    geobox: GeoBox
+    path: Path | None
+    pixels: np.ndarray[Any, Any] | None
+    mask: np.ndarray[Any, Any] | None
+    run: dict[str, Any]
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,65 @@
+"""The seam between models and places: all that the synthesis engine may know of a model family.
+
+A `TileModel` is a pipeline bound to a sampler and a device. Its levels run coarse to fine; a plain latent model has one.
+Cells are torch tensors (window, channel, tile, tile) on the model's device, float32; the engine gathers and scatters them,
+the level denoises them. Nothing here may look at another window of the batch: a window's result is a function of the window alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from rsgeo.scene import SceneMetadata
+
+
+class Solver(Protocol):
+    """One phase's walk down the noise levels; made fresh for each phase and batch, so that no history leaks."""
+
+    def step(self, cells: torch.Tensor, output: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Cells at the next noise level from the model's ``output`` at the present one; ``noise`` (standard normal) for stochastic solvers."""
+
+
+class Level(Protocol):
+    """One resolution of a model.
+
+    ``tile``: window side in cells. ``scale``: pixels a cell. ``channels``: numbers a cell. ``gsd_factor``: GSD against the finest level.
+    ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel depends on its own
+    cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after the last step s is 0.
+    """
+
+    tile: int
+    scale: int
+    channels: int
+    gsd_factor: int
+    stochastic: bool
+    decoder_tile: int | None
+    decoder_stride: int | None
+    noise_levels: tuple[float, ...]
+
+    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata]) -> Any:
+        """What the network needs of each window's wish and scene besides its cells; computed once a batch of windows."""
+
+    def start(self, noise: torch.Tensor) -> torch.Tensor:
+        """Cells at the first noise level from standard normal ``noise``."""
+
+    def predict(self, cells: torch.Tensor, step: int, conditions: Any) -> torch.Tensor:
+        """The guided model output for a batch of windows at step ``step``."""
+
+    def solver(self, first: int, last: int) -> Solver:
+        """A fresh solver for the steps ``first`` (included) to ``last`` (excluded) of the one fixed list."""
+
+    def decode(self, cells: torch.Tensor) -> torch.Tensor:
+        """Pixels (window, band, tile * scale, tile * scale), float32 in [-1, 1] where the model is sure (not clipped)."""
+
+
+class TileModel(Protocol):
+    """A model as the engine sees it."""
+
+    levels: tuple[Level, ...]
+
+    def to_device(self, array: Any) -> torch.Tensor:
+        """A numpy float32 array as a tensor on the model's device."""
