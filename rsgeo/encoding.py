@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsgeo.errors import InputError
 from rsgeo.scene import DateValue, SceneMetadata
 
 Array = NDArray[np.float32]
@@ -59,8 +60,12 @@ def diffusionsat(scene: SceneMetadata) -> Array:
 def rsgeo(scene: SceneMetadata) -> Array:
     """rsgeo's own features, float32, shape (sum of `RSGEO_FIELDS`,); the features of an unknown field are NaN.
 
-    Place: unit-sphere x, y, z and their Fourier features, so that nothing jumps at 180 degrees or at the poles. GSD: log2 of metres in Fourier
-    features. Date: years since 2000 over 50, and the day of the year on a circle. Cloud cover: fraction in Fourier features.
+    Place: unit-sphere x, y, z and their Fourier features, so that nothing jumps at 180 degrees or at the poles; unknown unless both lon and
+    lat are known. GSD: log2 of metres in Fourier features. Date: years since 2000 over 50, and the day of the year on a circle. Cloud
+    cover: fraction in Fourier features.
+
+    Raises:
+        InputError: the GSD is not positive.
     """
     parts = [
         _place(scene.lon.value, scene.lat.value) if scene.lon and scene.lat else None,
@@ -111,6 +116,8 @@ def _place(lon: float, lat: float) -> NDArray[np.float64]:
 
 
 def _gsd(metres: float) -> NDArray[np.float64]:
+    if metres <= 0:
+        raise InputError(f"A ground sample distance must be positive, got {metres:g} m; give metres per pixel.")
     level = np.log2(metres)
     angles = 2.0 * np.pi * level / np.array(GSD_PERIODS)
     return np.concatenate([[level / 16.0], np.sin(angles), np.cos(angles)])

@@ -49,7 +49,10 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.scale.copy_(scale)
 
     def encode(self, x: torch.Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
-        """Pixels (batch, 3, height, width) in [-1, 1] -> latents (batch, channels, height / p, width / p), a distribution without variance."""
+        """Pixels (batch, 3, height, width) in [-1, 1] -> a distribution without variance.
+
+        Its mean are the latents, (batch, channels, height / p, width / p).
+        """
         centred = self._patches(x) - self.mean.view(1, -1, 1, 1).to(x.dtype)
         kernel = (self.basis / self.scale[:, None]).to(x.dtype)
         latents = functional.conv2d(centred, kernel[:, :, None, None])

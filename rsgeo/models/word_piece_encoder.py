@@ -11,8 +11,8 @@ from torch import nn
 class WordPieceEncoder(ModelMixin, ConfigMixin):
     """Word pieces to contextual states: a frozen int8 table, learned positions, and a small transformer.
 
-    In the table synonyms are neighbours, so words that no caption held still mean something. The first token ([CLS]) is read out as the vector
-    of the whole prompt.
+    In the table synonyms are neighbours, so words that no caption held still mean something. The first token ([CLS]) is read out as the
+    vector of the whole prompt.
     """
 
     config_name = "config.json"
@@ -47,7 +47,7 @@ class WordPieceEncoder(ModelMixin, ConfigMixin):
         self.table.copy_((embedding.float() / scale.clamp_min(1e-12)[:, None]).round())
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask, 1 = token, both (batch, tokens) -> states (batch, tokens, dim), 0 at padding, and the prompt's vector (batch, dim)."""
+        """Ids and mask (1 = token), both (batch, tokens) -> states (batch, tokens, dim), 0 at padding, and the vector (batch, dim)."""
         dtype = self.positions.dtype
         hidden = self.table[input_ids].to(dtype) * self.table_scale[input_ids].to(dtype)[..., None]
         hidden = hidden + self.positions[: input_ids.shape[1]]

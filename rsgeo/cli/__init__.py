@@ -1,0 +1,29 @@
+"""The command line: options to an `Ask`, a task, one screen of text or JSON."""
+
+from __future__ import annotations
+
+import click
+
+from rsgeo import __version__
+from rsgeo.cli.lazy import LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_in={
+        "generate": "rsgeo.cli.generate",
+        "info": "rsgeo.cli.info",
+        "grid": "rsgeo.cli.grid",
+        "verify": "rsgeo.cli.verify",
+        "doctor": "rsgeo.cli.doctor",
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="rsgeo")
+def main() -> None:
+    """Make georeferenced, openly synthetic satellite images of a place."""
+
+
+
+
+__all__ = ["main"]

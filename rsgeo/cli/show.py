@@ -1,0 +1,157 @@
+"""One screen of text about a request, a plan or a result, and progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rsgeo.runtime import Progress
+
+if TYPE_CHECKING:
+    from rsgeo.geo.info import AreaInfo, RasterInfo
+    from rsgeo.runtime import Result
+    from rsgeo.synthesis.plan import SynthesisPlan
+    from rsgeo.tasks.resolve import Resolved
+
+_PLAIN_LINE_EVERY_S = 15.0
+_WORDS = {"load": "Loading the model", "synthesis": "Computing", "write": "Writing"}
+
+
+def rows(pairs: list[tuple[str, str]]) -> str:
+    """Two columns of text."""
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in pairs)
+
+
+def plan(resolved: Resolved, planned: SynthesisPlan) -> str:
+    """What would be done."""
+    return rows(
+        [
+            *_request(resolved),
+            ("windows", f"{' + '.join(str(n) for n in planned.windows)} in {len(planned.windows)} phases"),
+            ("evaluations", f"{planned.evaluations} (cost {planned.cost:.2f} of the bare minimum, {planned.steady_cost:.2f} for large areas)"),
+            ("valid pixels", f"{planned.valid_pixels:,}"),
+            ("raw size", f"{planned.output_bytes / 1e6:.1f} MB"),
+        ]
+    )
+
+
+def result(resolved: Resolved, done: Result, preview: Path | None) -> str:
+    """What was made."""
+    facts = done.run
+    machine = f"{facts['device']}, {facts['dtype']}, batch {facts['batch_size']}, {facts['threads']} threads"
+    written = [("written", str(done.path))] + ([("preview", str(preview))] if preview else [])
+    return rows([*written, ("marked as", "SYNTHETIC (tags, XMP, band names; rsgeo info shows them)"), *_request(resolved), ("run", machine)])
+
+
+def _request(resolved: Resolved) -> list[tuple[str, str]]:
+    from rsgeo.geo import grid
+
+    request, cells = resolved.request, resolved.request.grid
+    ground = grid.ground(cells)
+    sampler, scene = request.sampler, request.scene
+    return [
+        ("grid", f"{cells.width} x {cells.height} px, {ground.gsd:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
+        ("prompt", request.prompt or "(none: unconditional)"),
+        *([("not", request.negative_prompt)] if request.negative_prompt else []),
+        ("date, cloud", f"{scene.date.value if scene.date else 'unknown'}, {_percent(scene.cloud_cover_percent)}"),
+        ("sampler", f"{sampler.scheduler}, {sampler.num_inference_steps} steps, guidance {sampler.guidance_scale:g}, seed {request.seed}"),
+        ("model", f"{request.model.name} ({request.model.sha256[:12]}), {resolved.record.licence}"),
+    ]
+
+
+def _percent(value: object) -> str:
+    return "unknown" if value is None else f"{getattr(value, 'value', 0.0):g} %"
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with time left on a terminal, plain lines elsewhere, nothing when quiet; always on stderr."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn(), console=Console(stderr=True)
+    ) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(step: Progress) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bar.add_task(_WORDS[step.stage], total=step.total)
+            bar.update(tasks[step.stage], completed=step.done, total=step.total)
+
+        yield report
+
+
+def _lines() -> Callable[[Progress], None]:
+    begun: dict[str, float] = {}
+    last = 0.0
+
+    def report(step: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        first = step.stage not in begun
+        begun.setdefault(step.stage, now)
+        if step.stage != "synthesis" or not (first or now - last >= _PLAIN_LINE_EVERY_S):
+            return
+        last = now
+        share = step.done / step.total
+        left = f", {(now - begun[step.stage]) * (1 - share) / share:.0f} s left" if not first and share > 0 else ""
+        click.echo(f"{_WORDS[step.stage]}: {100 * share:.0f} % of {step.total} evaluations{left}", err=True)
+
+    return report
+
+
+def info(found: RasterInfo | AreaInfo) -> str:
+    """What a file tells about itself; unknown values say so."""
+    facts = found.model_dump()
+    pairs = [("file", found.path), ("kind", found.kind)]
+    if found.kind == "raster":
+        pairs.append(("size", f"{facts['width']} x {facts['height']} px, {facts['bands']} bands, {facts['dtype']}"))
+        note = f" ({facts['georeference_note']})" if facts["georeference_note"] else ""
+        pairs.append(("georeference", f"{facts['georeference']}{note}"))
+        pairs.append(("centre", _place(facts["center_lon"], facts["center_lat"])))
+        gsd = facts["gsd_m"]
+        pairs.append(("gsd", "unknown" if gsd is None else f"{gsd:.5g} m ({facts['gsd_col_m']:.5g} x {facts['gsd_row_m']:.5g} m)"))
+    else:
+        area = facts["area_km2"]
+        pairs.append(("area", "unknown" if area is None else f"{area:.6g} km2"))
+        pairs.append(("centroid", _place(facts["centroid_lon"], facts["centroid_lat"])))
+    box = found.bbox_lonlat
+    crossing = " (crosses the antimeridian)" if found.crosses_antimeridian else ""
+    pairs.append(("crs", _short(found.crs) if found.crs else "unknown"))
+    pairs.append(("bounds", "unknown" if box is None else " ".join(f"{side:.5f}" for side in box) + crossing))
+    if found.synthetic:
+        pairs.append(("synthetic", f"{found.synthetic}: this is not an observation of the Earth"))
+        pairs.append(("requested date", found.requested_date or "none"))
+    else:
+        date, cloud = found.date, found.cloud_cover_percent
+        pairs.append(("date", "unknown" if date is None else f"{date.value} ({date.precision}; from {date.source})"))
+        pairs.append(("cloud cover", "unknown" if cloud is None else f"{cloud.value:g} % (from {cloud.source})"))
+    return rows(pairs)
+
+
+def _place(lon: float | None, lat: float | None) -> str:
+    return "unknown" if lon is None or lat is None else f"{lon:.6f} {lat:.6f} (lon lat)"
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 60 else f"{text[:57]}..."

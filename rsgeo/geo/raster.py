@@ -1,0 +1,307 @@
+"""A Cloud Optimized GeoTIFF from row bands: in flat memory, atomically, with its marks.
+
+Way one of GEOREFERENCING.md section 8: row bands go into a tiled part file, which GDAL's COG driver copies. The hash of the pixels
+stands inside the file it is the hash of. That is possible because it covers pixels and mask only: the tags are set in the part file,
+the COG is made and read back, and if a lossy compression changed the pixels, the hash of what it made of them is set and the COG made
+once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from rsgeo.errors import InputError, OutputError, TooLargeError
+from rsgeo.geo.atomic import check_place, sync
+from rsgeo.geo.provenance import Marks, sidecar_paths, stamp
+from rsgeo.geo.raster_open import open_raster
+from rsgeo.geo.raster_read import CACHE_MB, Fingerprint, Mask, Pixels, fingerprint, interleaved, mask_bytes, pixels_header
+
+DISK_FACTOR = 2
+"""Free disk asked for, in raw bytes of the image: 1.7 to 1.9 were measured at the peak (GEOREFERENCING.md section 8)."""
+
+_BLOCK = 512
+# Low tiles, so that a row of them stays in GDAL's cache until it is full, also for wide images.
+_PART_BLOCK_ROWS = 64
+_SCARCE_BYTES = 2**25
+_SUFFIXES = (".tif", ".tiff")
+_ENV = {"GDAL_CACHEMAX": CACHE_MB, "GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_PAM_ENABLED": "NO"}
+
+# rasterio.shutil lets GDAL's own errors through as they are.
+_FAILURES = (OSError, RasterioError, CPLE_BaseError)
+
+_RESAMPLINGS = frozenset({"NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS"})
+_COMPRESSIONS = frozenset({"NONE", "DEFLATE", "LZW", "ZSTD", "LZMA", "JPEG", "WEBP"})
+_PREDICTORS = frozenset({"YES", "NO", "STANDARD"})
+_PERCENT = frozenset(str(n) for n in range(1, 101))
+# Options of GDAL's COG driver that change neither the grid nor the bands.
+_CREATION_OPTIONS: Mapping[str, frozenset[str]] = {
+    "COMPRESS": _COMPRESSIONS,
+    "LEVEL": frozenset(str(n) for n in range(1, 23)),
+    "QUALITY": _PERCENT,
+    "PREDICTOR": _PREDICTORS,
+    "BLOCKSIZE": frozenset({"128", "256", "512", "1024", "2048"}),
+    "BIGTIFF": frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"}),
+    "OVERVIEW_RESAMPLING": _RESAMPLINGS,
+    "OVERVIEW_COMPRESS": _COMPRESSIONS | {"AUTO"},
+    "OVERVIEW_QUALITY": _PERCENT,
+    "OVERVIEW_PREDICTOR": _PREDICTORS,
+    "GEOTIFF_VERSION": frozenset({"AUTO", "1.0", "1.1"}),
+}
+_PREDICTABLE = frozenset({"DEFLATE", "LZW", "ZSTD"})
+_LOSSY = frozenset({"JPEG", "WEBP"})
+
+
+class CogWriter:
+    """Writes a uint8 RGB Cloud Optimized GeoTIFF with an internal mask; use it in a ``with`` statement.
+
+    The file appears under its name when the block ends without an exception, complete, marked, read back and checked; on any
+    exception, KeyboardInterrupt included, nothing is left behind. Afterwards ``marks`` holds the finished marks.
+
+    Raises on entry what `check_output` raises, InputError for bad creation options; OutputError when the disk gives up.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        geobox: GeoBox,
+        *,
+        marks: Marks,
+        overwrite: bool = False,
+        creation_options: Mapping[str, str] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.out = out
+        self.geobox = geobox
+        self.marks = marks
+        self._height, self._width = geobox.shape
+        self._overwrite = overwrite
+        self._options = cog_options(creation_options, threads)
+        self._next_row = 0
+        self._pixels = hashlib.sha256(pixels_header(self._width, self._height))
+        self._mask = hashlib.sha256()
+        self._folder: Path | None = None
+        self._part: DatasetWriter | None = None
+
+    def __enter__(self) -> Self:
+        check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self.out.parent))
+            with rasterio.Env(**_ENV):
+                self._part = rasterio.open(
+                    self._folder / "part.tif",
+                    "w",
+                    driver="GTiff",
+                    width=self._width,
+                    height=self._height,
+                    count=3,
+                    dtype="uint8",
+                    crs=CRS.from_wkt(self.geobox.crs.to_wkt()) if self.geobox.crs else None,
+                    transform=self.geobox.affine,
+                    photometric="RGB",
+                    interleave="pixel",
+                    tiled=True,
+                    blockxsize=_BLOCK,
+                    blockysize=_PART_BLOCK_ROWS,
+                    compress="ZSTD",
+                    zstd_level=1,
+                    bigtiff="IF_SAFER",
+                )
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, _FAILURES):
+                raise _cannot_write(self.out, error) from error
+            raise
+        return self
+
+    def write_band(self, row0: int, pixels: Pixels, mask: Mask) -> None:
+        """Write the next rows: ``pixels`` (3, rows, width) uint8, ``mask`` (rows, width) True where valid; masked pixels become 0.
+
+        Raises ValueError if the band is not the next one or has another shape, OutputError if the disk gives up.
+        """
+        rows = mask.shape[0]
+        if self._part is None:
+            raise ValueError("write_band belongs inside the with statement of CogWriter")
+        if row0 != self._next_row or row0 + rows > self._height:
+            raise ValueError(f"expected rows from {self._next_row} of {self._height}, got {row0} to {row0 + rows}")
+        if pixels.shape != (3, rows, self._width) or mask.shape != (rows, self._width):
+            raise ValueError(f"expected (3, {rows}, {self._width}) and ({rows}, {self._width}), got {pixels.shape} and {mask.shape}")
+        if pixels.dtype != np.uint8 or mask.dtype != np.bool_:
+            raise ValueError(f"expected uint8 and bool, got {pixels.dtype} and {mask.dtype}")
+        valid = np.where(mask, pixels, np.uint8(0))
+        coverage = mask_bytes(mask)
+        window = Window(0, row0, self._width, rows)
+        try:
+            with rasterio.Env(**_ENV):
+                self._part.write(valid, window=window)
+                self._part.write_mask(coverage, window=window)
+        except _FAILURES as error:
+            raise _cannot_write(self.out, error) from error
+        self._pixels.update(interleaved(valid).data)
+        self._mask.update(coverage.data)
+        self._next_row += rows
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except (*_FAILURES, InputError) as failure:  # InputError: the part file or the COG cannot be read back
+            raise _cannot_write(self.out, failure) from failure
+        finally:
+            self._abandon()
+
+    def _finish(self) -> None:
+        if self._part is None or self._folder is None or self._next_row != self._height:
+            raise ValueError(f"only {self._next_row} of {self._height} rows were written")
+        part, cog = self._folder / "part.tif", self._folder / "cog.tif"
+        with rasterio.Env(**_ENV):
+            self._part.close()
+            written = fingerprint(part)
+            # GDAL stays silent about a full disk when it flushes its cache at closing: only reading back tells.
+            if (written.pixels, written.mask) != (self._pixels.hexdigest(), self._mask.hexdigest()):
+                raise OSError(errno.EIO, "what was written reads back differently")
+            found = self._make_cog(part, cog, written)
+            if found != written and self._options["COMPRESS"] in _LOSSY:
+                written = Fingerprint(found.pixels, written.mask, found.both)
+                found = self._make_cog(part, cog, written)
+            if found != written:
+                raise OSError(errno.EIO, "what was written reads back differently")
+        sync(cog)
+        _remove_stale(self.out)
+        os.replace(cog, self.out)
+        sync(self.out.parent)
+
+    def _make_cog(self, part: Path, cog: Path, written: Fingerprint) -> Fingerprint:
+        """Stamp the part file, copy it into a COG, and say what the COG reads back as."""
+        self.marks = self.marks.with_run(pixels_sha256=written.both)
+        with rasterio.open(part, "r+", driver="GTiff") as dataset:
+            stamp(dataset, self.marks)
+        rasterio.shutil.copy(part, cog, driver="COG", **self._options)
+        _check_blocks(cog)
+        return fingerprint(cog)
+
+    def _abandon(self) -> None:
+        if self._part is not None:
+            # What closing flushes to a full disk is thrown away with the folder.
+            with rasterio.Env(**_ENV), contextlib.suppress(*_FAILURES):
+                self._part.close()
+        self._part = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def raw_bytes(geobox: GeoBox) -> int:
+    """Bytes of the uncompressed RGB image of a grid."""
+    height, width = geobox.shape
+    return 3 * height * width
+
+
+def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: Sequence[Path] = ()) -> None:
+    """See, before any work, that ``out`` (and the files written ``beside`` it) can be written.
+
+    Raises OutputError if the name is no GeoTIFF's, the folder is missing or read-only, a file is there without ``overwrite`` or is
+    a folder; TooLargeError if less than ``needed_bytes`` are free on the disk.
+    """
+    if out.suffix.lower() not in _SUFFIXES:
+        raise OutputError(f"{out} is written as a GeoTIFF; let its name end in .tif.")
+    for path in (out, *beside):
+        check_place(path, overwrite=overwrite)
+    free = shutil.disk_usage(out.parent).free
+    if free < needed_bytes:
+        raise TooLargeError(
+            f"Writing {out.name} needs {_size(needed_bytes)} of free disk in {out.parent} and there are {_size(free)};"
+            " free space, or use a coarser GSD or a smaller area."
+        )
+
+
+def cog_options(creation_options: Mapping[str, str] | None = None, threads: int = 1) -> dict[str, str]:
+    """The COG driver's creation options: the defaults of R20 with those asked for on top.
+
+    Raises InputError, naming it, for an option or value that is unknown or would change the grid.
+    """
+    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER"}
+    for name, value in (creation_options or {}).items():
+        key, text = name.strip().upper(), str(value).strip().upper()
+        allowed = _CREATION_OPTIONS.get(key)
+        if allowed is None:
+            raise InputError(f"--co {name} is not an option rsgeo passes on; it knows {', '.join(sorted(_CREATION_OPTIONS))}.")
+        if text not in allowed:
+            raise InputError(f"--co {key} cannot be {value}; it takes {_choices(allowed)}.")
+        options[key] = text
+    # GDAL only warns of a predictor with a compression that has none.
+    if options["COMPRESS"] in _PREDICTABLE:
+        options.setdefault("PREDICTOR", "YES")
+    elif "PREDICTOR" in options:
+        raise InputError(f"--co PREDICTOR does not go with COMPRESS={options['COMPRESS']}; leave it out.")
+    # No COPY_SRC_MDD=YES: with it GDAL 3.10 leaves out the tags of the bands.
+    return {**options, "NUM_THREADS": str(threads)}
+
+
+def _check_blocks(path: Path) -> None:
+    """See that every tile of image and overviews lies inside the file: GDAL reads missing ones as zeros without a word."""
+    size = path.stat().st_size
+    with open_raster(path) as dataset:
+        shape, blocks = dataset.shape, dataset.block_shapes[0]
+        factors: list[tuple[int | None, int]] = [(None, 1), *enumerate(dataset.overviews(1))]
+        for level, factor in factors:
+            rows, columns = (-(-side // (factor * block)) for side, block in zip(shape, blocks, strict=True))
+            for row, column in product(range(rows), range(columns)):
+                offset = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1, ovr=level)
+                length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", bidx=1, ovr=level)
+                if offset is None or length is None or int(offset) + int(length) > size:
+                    raise OSError(errno.EIO, "the file is incomplete")
+
+
+def _remove_stale(out: Path) -> None:
+    """Remove what stands beside the old file of this name: its ``.aux.xml`` would move the new image elsewhere."""
+    stale = [out.with_name(out.name + suffix) for suffix in (".aux.xml", ".ovr", ".msk", ".msk.ovr")]
+    if out.exists():
+        stale += sidecar_paths(out)
+    for path in stale:
+        # lexists, unlike unlink, takes names too long for the disk.
+        if os.path.lexists(path):
+            path.unlink()
+
+
+def _cannot_write(out: Path, error: BaseException) -> OutputError:
+    causes = [error, error.__cause__]
+    full = any(isinstance(cause, OSError) and cause.errno == errno.ENOSPC for cause in causes) or any(
+        "No space left" in str(cause) for cause in causes
+    )
+    try:
+        free = shutil.disk_usage(out.parent).free
+    except OSError:
+        free = 0
+    if full or free < _SCARCE_BYTES:
+        return OutputError(f"The disk is full: {out} was not written, {_size(free)} are free; free space or choose another disk.")
+    return OutputError(f"{out} could not be written to its end; check the disk and its quota, or choose another place.")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _choices(allowed: frozenset[str]) -> str:
+    if all(text.isdecimal() for text in allowed) and len(allowed) > 10:
+        numbers = sorted(int(text) for text in allowed)
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(sorted(allowed))

@@ -1,0 +1,159 @@
+"""Pixels of a raster in flat memory: rows from top to bottom, their hash, and a small average of the whole.
+
+Masks are True where valid; masked pixels are 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from rsgeo.errors import InputError
+from rsgeo.geo.raster_open import open_raster
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+CACHE_MB = 64
+"""GDAL's block cache while rsgeo reads or writes; GDAL fills whatever it is given (GEOREFERENCING.md section 8)."""
+
+_READ_BYTES = 2**25
+_MOST_ROWS = 512
+_LARGEST_BLOCK_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """SHA-256 (hex) of the pixels, of the mask, and of both: ``both`` is the ``pixels_sha256`` of the marks."""
+
+    pixels: str
+    mask: str
+    both: str
+
+
+def pixels_sha256(path: str | Path) -> str:
+    """The hash of an image's decoded pixels and mask, as ``RSGEO_RUN`` holds it; read in windows (see `fingerprint`).
+
+    Raises InputError if the file cannot be read or holds damaged pixels.
+    """
+    return fingerprint(path).both
+
+
+def fingerprint(path: str | Path) -> Fingerprint:
+    """SHA-256 over the text ``WxHxC dtype``, the pixels (row-major, bands interleaved, masked ones 0), then the mask.
+
+    The mask is one byte a pixel, 255 where valid and 0 elsewhere. Memory stays flat: a pass over the pixels, and one over the mask.
+    Raises InputError if the file cannot be read or holds damaged pixels.
+    """
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(path) as dataset:
+        both = hashlib.sha256(pixels_header(dataset.width, dataset.height, dataset.count, dataset.dtypes[0]))
+        masks = hashlib.sha256()
+        for window in row_windows(dataset):
+            both.update(interleaved(_read(dataset, window)[0]).data)
+        pixels = both.hexdigest()
+        for window in row_windows(dataset):
+            coverage = _read_mask(dataset, window)
+            both.update(coverage.data)
+            masks.update(coverage.data)
+    return Fingerprint(pixels, masks.hexdigest(), both.hexdigest())
+
+
+def row_windows(dataset: DatasetReader) -> Iterator[Window]:
+    """Windows of whole rows from top to bottom that cover a raster, each of at most some 32 MB of memory.
+
+    Raises InputError if the file's blocks are too large to be read in flat memory.
+    """
+    _check_block_size(dataset)
+    rows = max(1, min(_MOST_ROWS, _READ_BYTES // _row_bytes(dataset)))
+    for row in range(0, dataset.height, rows):
+        yield Window(0, row, dataset.width, min(rows, dataset.height - row))
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[int, NDArray[Any], Mask]]:
+    """The image from top to bottom in flat memory: (first row, pixels (band, rows, width), mask (rows, width), True where valid).
+
+    Masked pixels are 0. Raises InputError if the file cannot be read or holds damaged pixels.
+    """
+    with open_raster(path) as dataset:
+        for window in row_windows(dataset):
+            pixels, mask = _read(dataset, window)
+            yield window.row_off, pixels, mask
+
+
+def read_decimated(path: str | Path, max_side: int) -> tuple[Pixels, Mask]:
+    """The first three bands averaged to at most ``max_side`` pixels a side, from overviews where there are some.
+
+    Returns pixels (3, height, width) uint8 and mask (height, width), True where valid. Raises InputError for an image that is not
+    uint8 RGB, or cannot be read.
+    """
+    with open_raster(path) as dataset:
+        if dataset.count < 3 or dataset.dtypes[0] != "uint8":
+            raise InputError(f"{path} is not a uint8 RGB image.")
+        _check_block_size(dataset)
+        factor = max(1.0, max(dataset.width, dataset.height) / max_side)
+        shape = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
+        try:
+            pixels: Pixels = dataset.read([1, 2, 3], out_shape=(3, *shape), resampling=Resampling.average)
+            mask: Mask = dataset.dataset_mask(out_shape=shape, resampling=Resampling.nearest) > 0
+        except (RasterioError, OSError) as error:
+            raise _damaged(dataset) from error
+    return pixels, mask
+
+
+def _read(dataset: DatasetReader, window: Window) -> tuple[NDArray[Any], Mask]:
+    mask: Mask = _read_mask(dataset, window) > 0
+    try:
+        pixels = dataset.read(window=window)
+    except (RasterioError, OSError) as error:
+        raise _damaged(dataset) from error
+    return np.where(mask, pixels, pixels.dtype.type(0)), mask
+
+
+def _read_mask(dataset: DatasetReader, window: Window) -> Pixels:
+    try:
+        coverage: Pixels = dataset.dataset_mask(window=window)
+    except (RasterioError, OSError) as error:
+        raise _damaged(dataset) from error
+    return mask_bytes(coverage > 0)
+
+
+def _damaged(dataset: DatasetReader) -> InputError:
+    return InputError(f"{dataset.name} is damaged: its pixels cannot be read.")
+
+
+def _row_bytes(dataset: DatasetReader) -> int:
+    row: int = dataset.width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    return row
+
+
+def _check_block_size(dataset: DatasetReader) -> None:
+    block_rows, block_columns = dataset.block_shapes[0]
+    itemsize = np.dtype(dataset.dtypes[0]).itemsize
+    if max(block_rows * block_columns * itemsize * dataset.count, _row_bytes(dataset)) > _LARGEST_BLOCK_BYTES:
+        raise InputError(f"{dataset.name} is stored in blocks too large to read in little memory; rewrite it as a tiled GeoTIFF.")
+
+
+def pixels_header(width: int, height: int, count: int = 3, dtype: str = "uint8") -> bytes:
+    """The text a fingerprint begins with."""
+    return f"{width}x{height}x{count} {dtype}".encode("ascii")
+
+
+def interleaved(pixels: NDArray[Any]) -> NDArray[Any]:
+    """(band, rows, width) as contiguous (rows, width, band)."""
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+
+def mask_bytes(mask: Mask) -> Pixels:
+    """A mask as GDAL has it: 255 where valid, 0 elsewhere."""
+    return np.ascontiguousarray(np.where(mask, np.uint8(255), np.uint8(0)))

@@ -1,0 +1,68 @@
+"""Prompts to embeddings: one face for every text encoder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rsgeo.errors import RsgeoWarning
+from rsgeo.models.word_piece_encoder import WordPieceEncoder
+
+
+@dataclass(frozen=True)
+class PromptEmbeddings:
+    """What a text encoder makes of a batch of prompts."""
+
+    states: torch.Tensor
+    """(batch, tokens, dim)."""
+    mask: torch.Tensor | None
+    """(batch, tokens), 1 = token, 0 = padding; None where padding is attended to."""
+    pooled: torch.Tensor | None
+    """(batch, dim), a vector of the whole prompt, or None."""
+
+
+def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any) -> PromptEmbeddings:
+    """Embed prompts, always padded to the tokenizer's full length, so that a prompt's embedding does not depend on its neighbours.
+
+    A prompt that is longer than the tokenizer takes is cut, with a warning that says what was left out.
+    """
+    length = min(tokenizer.model_max_length, _capacity(text_encoder))
+    tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    for prompt in dict.fromkeys(prompts):
+        _warn_if_cut(prompt, tokenizer, length)
+    device = next(text_encoder.parameters()).device
+    ids, mask = tokens.input_ids.to(device), tokens.attention_mask.to(device)
+    with torch.no_grad():
+        if isinstance(text_encoder, WordPieceEncoder):
+            states, pooled = text_encoder(ids, mask)
+            return PromptEmbeddings(states, mask.to(states.dtype), pooled)
+        # CLIP as Stable Diffusion uses it: padding is attended to, nothing is pooled.
+        return PromptEmbeddings(text_encoder(ids)[0], None, None)
+
+
+def stack(parts: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
+    """One batch of several from the same encoder."""
+
+    def join(tensors: list[torch.Tensor | None]) -> torch.Tensor | None:
+        given = [tensor for tensor in tensors if tensor is not None]
+        return torch.cat(given) if given else None
+
+    states = torch.cat([part.states for part in parts])
+    return PromptEmbeddings(states, join([part.mask for part in parts]), join([part.pooled for part in parts]))
+
+
+def _capacity(text_encoder: Any) -> int:
+    """The most tokens the encoder has positions for; a tokenizer saved without a limit would pad without end."""
+    config = text_encoder.config
+    return int(config.max_length if isinstance(text_encoder, WordPieceEncoder) else config.max_position_embeddings)
+
+
+def _warn_if_cut(prompt: str, tokenizer: Any, length: int) -> None:
+    whole = tokenizer(prompt, truncation=False, verbose=False).input_ids
+    if len(whole) > length:
+        lost = tokenizer.decode(whole[length - 1 : -1])  # the last token is the end mark, which a cut prompt keeps
+        warnings.warn(f"The prompt is longer than the model takes ({length} tokens); it does not see {lost!r}.", RsgeoWarning, stacklevel=3)

@@ -1,0 +1,117 @@
+"""A `SatPipeline` bound to a sampler, as the synthesis engine sees it (`rsgeo.tilemodel.TileModel`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import EulerDiscreteScheduler
+
+from rsgeo.errors import InputError
+from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.pipelines import schedulers, text
+from rsgeo.pipelines.sat_pipeline import SatPipeline
+from rsgeo.pipelines.text import PromptEmbeddings
+from rsgeo.request import Sampler
+from rsgeo.scene import SceneMetadata
+
+Conditions = tuple[dict[str, Any], dict[str, Any] | None]
+"""Keyword arguments of the UNet for the wish and, under guidance, for its unconditional other half."""
+
+
+class _Phase:
+    """The solver of one phase: a fresh scheduler that starts in the middle of the one list of time steps."""
+
+    def __init__(self, scheduler: Any, first: int, eta: float, stochastic: bool) -> None:
+        self.scheduler = scheduler
+        self.timesteps = scheduler.timesteps[first:]
+        self.done = 0
+        self.stochastic = stochastic
+        self.arguments = {"eta": eta} if eta else {}
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+
+    def step(self, cells: torch.Tensor, output: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        if (noise is not None) != self.stochastic:
+            raise ValueError("a stochastic solver, and only that, needs noise at each step")
+        arguments = self.arguments if noise is None else {**self.arguments, "variance_noise": noise}
+        timestep = self.timesteps[self.done]
+        self.done += 1
+        moved: torch.Tensor = self.scheduler.step(output, timestep, cells, return_dict=False, **arguments)[0]
+        return moved
+
+
+class LatentLevel:
+    """The one level of a latent text-to-image model; see `rsgeo.tilemodel.Level` for the members."""
+
+    gsd_factor = 1
+
+    def __init__(self, pipeline: SatPipeline, sampler: Sampler, negative_prompt: str) -> None:
+        if sampler.eta and sampler.scheduler != "ddim":
+            raise InputError(f"Only the scheduler 'ddim' has an eta, not {sampler.scheduler!r}; leave it 0 or choose 'sde-dpmsolver++'.")
+        self.pipeline = pipeline
+        self.sampler = sampler
+        self.negative_prompt = negative_prompt
+        self.tile = int(pipeline.unet.config.sample_size)
+        self.scale = pipeline.latent_factor
+        self.channels = int(pipeline.unet.config.in_channels)
+        local = isinstance(pipeline.vae, PatchCodec)
+        self.decoder_tile = None if local else self.tile
+        self.decoder_stride = None if local else self.tile * 3 // 4
+        self.stochastic = sampler.scheduler.startswith("sde") or sampler.eta > 0
+        scheduler = self._scheduler()
+        alphas = scheduler.alphas_cumprod.double().cpu()[scheduler.timesteps.long().cpu()]
+        self.noise_levels = tuple(((1 - alphas) / alphas).sqrt().tolist())
+        self._timesteps = scheduler.timesteps
+        # Euler keeps cells as data + sigma * noise; the network wants unit variance.
+        self._sigma_space = isinstance(scheduler, EulerDiscreteScheduler)
+        self._start = float(scheduler.init_noise_sigma)
+        self._embedded: dict[str, PromptEmbeddings] = {}
+
+    def _scheduler(self) -> Any:
+        scheduler = schedulers.make(self.sampler.scheduler, dict(self.pipeline.scheduler.config))
+        scheduler.set_timesteps(self.sampler.num_inference_steps)
+        return scheduler
+
+    @torch.no_grad()
+    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata]) -> Conditions:
+        pipeline = self.pipeline
+        wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes))
+        if self.sampler.guidance_scale <= 1.0:
+            return wish, None
+        unwished = self._embed([self.negative_prompt] * len(prompts))
+        return wish, pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
+
+    def _embed(self, prompts: Sequence[str]) -> PromptEmbeddings:
+        """Each prompt is embedded once, whatever the number of windows."""
+        for prompt in set(prompts) - self._embedded.keys():
+            self._embedded[prompt] = self.pipeline.embed([prompt])
+        return text.stack([self._embedded[prompt] for prompt in prompts])
+
+    def start(self, noise: torch.Tensor) -> torch.Tensor:
+        return noise * self._start
+
+    @torch.no_grad()
+    def predict(self, cells: torch.Tensor, step: int, conditions: Conditions) -> torch.Tensor:
+        wish, blank = conditions
+        scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
+        return self.pipeline.guided(scaled, self._timesteps[step], wish, blank, self.sampler.guidance_scale)
+
+    def solver(self, first: int, last: int) -> _Phase:
+        return _Phase(self._scheduler(), first, self.sampler.eta, self.stochastic)
+
+    @torch.no_grad()
+    def decode(self, cells: torch.Tensor) -> torch.Tensor:
+        return self.pipeline.decode(cells)
+
+
+class LatentTileModel:
+    """A plain latent model as a `rsgeo.tilemodel.TileModel`: one level."""
+
+    def __init__(self, pipeline: SatPipeline, sampler: Sampler, negative_prompt: str = "") -> None:
+        self.pipeline = pipeline
+        self.levels = (LatentLevel(pipeline, sampler, negative_prompt),)
+
+    def to_device(self, array: Any) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.pipeline._execution_device)

@@ -1,0 +1,114 @@
+"""Windows on the endless lattice of world cells, and which of them a region needs.
+
+A cell is the unit on which a model denoises: ``scale`` x ``scale`` pixels, world cell index = floor(world pixel index / scale), rows
+growing south. Windows are always whole and anchored to the world, never to the area asked for: a network's output depends on all of its
+window, so a window that was cut or moved would give other pixels (SYNTHESIS.md, S1). Indices are 64-bit and may be negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Windows [j * stride + shift, j * stride + shift + tile) for every integer j, in rows and columns alike; all in cells."""
+
+    tile: int
+    stride: int
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Region:
+    """Cells wanted: ``mask`` (rows, columns) bool, its upper left cell at world cell (row0, col0)."""
+
+    row0: int
+    col0: int
+    mask: NDArray[np.bool_]
+
+
+def windows_touching(start: int, stop: int, lattice: Lattice) -> range:
+    """The window indices j, along one axis, that cover any cell of [start, stop)."""
+    if stop <= start:
+        return range(0)
+    first = (start - lattice.shift - lattice.tile) // lattice.stride + 1
+    end = -((lattice.shift - stop) // lattice.stride)
+    return range(first, end)
+
+
+def window_bounds(index: int, lattice: Lattice) -> tuple[int, int]:
+    """First cell and end (excluded) of window ``index`` along one axis."""
+    start = index * lattice.stride + lattice.shift
+    return start, start + lattice.tile
+
+
+def cone(start: int, stop: int, lattices: Sequence[Lattice]) -> tuple[int, int]:
+    """The interval of noise cells on which cells [start, stop) depend, along one axis, through phases given first to last."""
+    for lattice in reversed(lattices):
+        touching = windows_touching(start, stop, lattice)
+        start, stop = window_bounds(touching[0], lattice)[0], window_bounds(touching[-1], lattice)[1]
+    return start, stop
+
+
+def weight_1d(lattice: Lattice) -> NDArray[np.float64]:
+    """Weight of each of a window's cells along one axis; over the lattice the weights of every cell sum to 1.
+
+    A ramp sin^2(pi/2 * clip(d / overlap, 0, 1)), d the distance from the cell's centre to the nearer edge, divided by the sum over
+    the lattice. Without overlap the weight is 1.
+    """
+    overlap = lattice.tile - lattice.stride
+    if overlap <= 0:
+        return np.ones(lattice.tile)
+    cells = np.arange(lattice.tile)
+    edge = np.minimum(cells + 0.5, lattice.tile - cells - 0.5)
+    ramp = np.sin(np.pi / 2 * np.clip(edge / overlap, 0, 1)) ** 2
+    total = np.bincount(cells % lattice.stride, weights=ramp)
+    return np.asarray(ramp / total[cells % lattice.stride])
+
+
+def weight_2d(lattice: Lattice) -> NDArray[np.float32]:
+    """Weight (tile, tile) of a window's cells: the product of the weights along both axes."""
+    line = weight_1d(lattice)
+    return np.outer(line, line).astype(np.float32)
+
+
+def windows_reaching(lattice: Lattice, region: Region) -> NDArray[np.int64]:
+    """The windows that cover a wanted cell, (n, 2) as (row, column) index, in row-major order."""
+    height, width = region.mask.shape
+    columns = windows_touching(region.col0, region.col0 + width, lattice)
+    left = np.array([window_bounds(j, lattice)[0] for j in columns], np.int64) - region.col0
+    starts, ends = np.clip(left, 0, width), np.clip(left + lattice.tile, 0, width)
+    found = [np.empty((0, 2), np.int64)]
+    for i in windows_touching(region.row0, region.row0 + height, lattice):
+        top, bottom = (edge - region.row0 for edge in window_bounds(i, lattice))
+        wanted = np.concatenate([[0], np.cumsum(region.mask[max(top, 0) : bottom].any(axis=0))])
+        hits = np.flatnonzero(wanted[ends] > wanted[starts]) + columns.start
+        found.append(np.stack([np.full_like(hits, i), hits], axis=1))
+    return np.concatenate(found)
+
+
+def corners(lattice: Lattice, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Upper left world cell (n, 2) as (row, column) of each window."""
+    return windows * lattice.stride + lattice.shift
+
+
+def box(lattice: Lattice, windows: NDArray[np.int64]) -> tuple[int, int, int, int]:
+    """The smallest rectangle of cells around the windows (at least one): (row0, col0, height, width)."""
+    tops = corners(lattice, windows)
+    row0, col0 = tops.min(axis=0).tolist()
+    height, width = (tops.max(axis=0) + lattice.tile - (row0, col0)).tolist()
+    return row0, col0, height, width
+
+
+def footprint(lattice: Lattice, windows: NDArray[np.int64]) -> Region:
+    """All cells of the windows (at least one) together."""
+    row0, col0, height, width = box(lattice, windows)
+    mask = np.zeros((height, width), np.bool_)
+    for row, col in corners(lattice, windows) - (row0, col0):
+        mask[row : row + lattice.tile, col : col + lattice.tile] = True
+    return Region(row0, col0, mask)

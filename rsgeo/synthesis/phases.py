@@ -1,0 +1,107 @@
+"""Phases: which solver steps run on which lattice of windows.
+
+A phase runs some steps on overlapping windows and ends in their weighted mean; the next phase goes on from there on a shifted lattice,
+which evens out what the first one's edges left. Borders are noise levels s = sigma / alpha, so they mean the same for any number of steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsgeo.errors import InputError
+from rsgeo.request import PhaseRecord
+from rsgeo.synthesis.lattice import Lattice, cone
+
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+
+BORDERS: dict[int, tuple[float, ...]] = {1: (), 2: (3.8,), 3: (7.0, 1.0), 4: (13.0, 3.0, 0.65)}
+"""Noise levels at which phases change, by number of phases; measured in SYNTHESIS.md 4. One phase is for previews only."""
+
+
+def noise_levels(
+    beta_schedule: BetaSchedule,
+    beta_start: float,
+    beta_end: float,
+    num_train_timesteps: int,
+    num_inference_steps: int,
+    rescale_zero_snr: bool = False,
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Timesteps, and the noise level s = sqrt((1 - abar) / abar) before each step, of a discrete schedule with "trailing" spacing.
+
+    The beta schedules are those of diffusers' DDPM family; ``rescale_zero_snr`` is Algorithm 1 of Lin et al. (arXiv:2305.08891), after
+    which the first level is infinite. Both results descend. Raises InputError for more steps than the model was trained with.
+    """
+    if not 1 <= num_inference_steps <= num_train_timesteps:
+        raise InputError(f"The number of steps is {num_inference_steps}; choose one from 1 to {num_train_timesteps}.")
+    alphas_bar = np.cumprod(1.0 - _betas(beta_schedule, beta_start, beta_end, num_train_timesteps))
+    if rescale_zero_snr:
+        root = np.sqrt(alphas_bar)
+        alphas_bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    ends = np.linspace(num_train_timesteps, 0, num_inference_steps, endpoint=False)
+    timesteps = np.round(ends).astype(np.int64) - 1
+    chosen = alphas_bar[timesteps]
+    with np.errstate(divide="ignore"):
+        levels = np.sqrt((1.0 - chosen) / chosen)
+    return tuple(timesteps.tolist()), tuple(levels.tolist())
+
+
+def plan_k(levels: Sequence[float], tile: int, k: int, stride: int | None = None) -> tuple[PhaseRecord, ...]:
+    """``k`` phases (1 to 4) over the steps whose noise levels are ``levels``, tile and stride in cells; stride is 3/4 of a tile by default.
+
+    Borders snap to the step of the nearest level (in the logarithm); phases left without steps are dropped, so any number of steps runs.
+    """
+    if k not in BORDERS:
+        raise InputError(f"A plan of {k} phases is not known; choose from {min(BORDERS)} to {max(BORDERS)}.")
+    stride = 3 * tile // 4 if stride is None else stride
+    if not 1 <= stride <= tile:
+        raise InputError(f"A stride of {stride} cells does not fit a tile of {tile}; choose one from 1 to {tile}.")
+    edges = [0, *(_nearest(levels, border) for border in BORDERS[k]), len(levels)]
+    return tuple(
+        PhaseRecord(first=first, last=last, tile=tile, stride=stride, shift=number * stride // k)
+        for number, (first, last) in enumerate(pairwise(edges))
+        if first < last
+    )
+
+
+def lattice_of(phase: PhaseRecord) -> Lattice:
+    """The lattice of a phase's windows."""
+    return Lattice(phase.tile, phase.stride, phase.shift)
+
+
+def plan_cost(phases: Sequence[PhaseRecord]) -> float:
+    """Evaluations over a boundless area against the bare minimum of one per tile and step (butt-joined tiles = 1)."""
+    steps = sum(phase.last - phase.first for phase in phases)
+    return sum((phase.last - phase.first) * (phase.tile / phase.stride) ** 2 for phase in phases) / steps
+
+
+def plan_halo(phases: Sequence[PhaseRecord], scale: int) -> int:
+    """How far, in pixels and at worst, the noise that decides a pixel lies from it (rows and columns alike; the decoder not counted)."""
+    lattices = [lattice_of(phase) for phase in phases]
+    period = math.lcm(*(lattice.stride for lattice in lattices))
+    reach = [cone(cell, cell + 1, lattices) for cell in range(period)]
+    return scale * max(max(cell - start, stop - cell - 1) for cell, (start, stop) in enumerate(reach))
+
+
+def _betas(schedule: BetaSchedule, start: float, end: float, count: int) -> NDArray[np.float64]:
+    if schedule == "linear":
+        return np.linspace(start, end, count)
+    if schedule == "scaled_linear":
+        return np.linspace(math.sqrt(start), math.sqrt(end), count) ** 2
+    if schedule == "squaredcos_cap_v2":
+        # Nichol & Dhariwal, arXiv:2102.09672, equation 17
+        bar = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.asarray(np.minimum(1.0 - bar[1:] / bar[:-1], 0.999))
+    raise InputError(f'The noise schedule "{schedule}" is not known; it must be linear, scaled_linear or squaredcos_cap_v2.')
+
+
+def _nearest(levels: Sequence[float], border: float) -> int:
+    with np.errstate(divide="ignore"):
+        distance = np.abs(np.log(np.asarray(levels, np.float64)) - math.log(border))
+    # Of equal levels the last: a solver of two evaluations a step (Heun) lists a level twice, and a border must not part the pair.
+    return int(np.flatnonzero(distance == distance.min())[-1])

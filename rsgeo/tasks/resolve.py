@@ -1,0 +1,225 @@
+"""From what was typed (`Ask`) to the complete `Request`. Torch is not needed."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from rsgeo.errors import InputError, ModelError, RsgeoWarning
+from rsgeo.geo import aoi as aois
+from rsgeo.geo import derive, grid, provenance, reference
+from rsgeo.geo.aoi import AOI
+from rsgeo.hub import catalog
+from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.request import AoiRecord, Ask, GridRecord, ModelRecord, Request, RequestedScene, Sampler, Synthesis
+from rsgeo.scene import DateValue, Value
+from rsgeo.synthesis import phases
+
+T = TypeVar("T")
+
+_LARGEST_REQUEST_FILE = 10_000_000
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with what was looked up for it: the model's record and the area (None: the whole grid)."""
+
+    request: Request
+    record: CatalogRecord
+    aoi: AOI | None
+
+
+def resolve(ask: Ask) -> Resolved:
+    """Fill what the ask leaves open from its area or raster, the stored request it starts from, and the model's record.
+
+    Raises:
+        RsgeoError: what was asked is contradictory, unreadable, too large or impossible; one sentence.
+    """
+    stored = _stored(ask)
+    record = _model(ask, stored)
+    area = _area(ask, stored)
+    cells = _grid(ask, stored, record, area)
+    sampler = _sampler(ask, stored, record)
+    request = Request(
+        task="generate",
+        model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
+        grid=cells,
+        aoi=None if area is None else _same_area(area, stored),
+        prompt=_first(ask.prompt, stored and stored.prompt, ""),
+        negative_prompt=_first(ask.negative_prompt, stored and stored.negative_prompt, ""),
+        scene=_scene(ask, stored),
+        sampler=sampler,
+        seed=_seed(ask, stored),
+        synthesis=_synthesis(sampler, stored, record),
+    )
+    # The mask is always rasterised from the stored area, so that a replay has the same one.
+    kept = None if request.aoi is None else aois.from_record(request.aoi)
+    grid.check_size(cells, kept, ask.max_pixels)
+    _warn_of_untrained(request, record)
+    return Resolved(request, record, kept)
+
+
+def load_request(path: str | Path) -> Request:
+    """A request from a JSON file, as `Request.canonical_json` writes it.
+
+    Raises:
+        InputError: no file, no JSON, or no request of a version known here.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"There is no file {path}.")
+    if file.stat().st_size > _LARGEST_REQUEST_FILE:
+        raise InputError(f"{path} is too large to be a request.")
+    try:
+        return Request.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the whole"
+        raise InputError(f"{path} is not a request of this version of rsgeo: {where} is wrong.") from error
+
+
+def _first(*values: T | None) -> T:
+    return next(value for value in values if value is not None)
+
+
+def _stored(ask: Ask) -> Request | None:
+    if ask.from_file is not None and ask.request_file is not None:
+        raise InputError("Give --from or --request, not both.")
+    if ask.request_file is not None:
+        return load_request(ask.request_file)
+    return None if ask.from_file is None else provenance.read_request(ask.from_file).request
+
+
+def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
+    record = catalog.find(_first(ask.model, stored and stored.model.name, catalog.DEFAULT_MODEL))
+    if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
+        sentence = f"The file was made with another version of {record.name} (other weights)"
+        if not ask.model_anyway:
+            raise ModelError(f"{sentence}; say --model-anyway to use the one installed here.")
+        warnings.warn(f"{sentence}; the pixels will differ.", RsgeoWarning, stacklevel=3)
+    return record
+
+
+def _area(ask: Ask, stored: Request | None) -> AOI | None:
+    if ask.aoi is not None and ask.bounds is not None:
+        raise InputError("Give --aoi or --bounds, not both.")
+    if ask.aoi is not None:
+        return aois.of(ask.aoi, layer=ask.layer, where=ask.where, crs=ask.aoi_crs, buffer_m=ask.buffer_m)
+    if ask.bounds is not None:
+        return aois.from_bounds(*ask.bounds, crs=ask.aoi_crs or "EPSG:4326")
+    if ask.like is None and stored is not None and stored.aoi is not None:
+        return aois.from_record(stored.aoi)
+    return None
+
+
+def _same_area(area: AOI, stored: Request | None) -> AoiRecord:
+    if stored is not None and stored.aoi is not None and aois.from_record(stored.aoi).geometry.equals(area.geometry):
+        return stored.aoi
+    return area.to_record()
+
+
+def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | None) -> GridRecord:
+    if ask.gsd is not None and ask.resolution is not None:
+        raise InputError("Give --gsd (metres) or --resolution (CRS units), not both.")
+    shaped = (ask.crs, ask.gsd, ask.resolution)
+    if ask.like is not None:
+        if any(shaped):
+            raise InputError("--like takes the grid of the raster as it is; leave out --crs, --gsd and --resolution.")
+        return reference.grid_of(ask.like)
+    moved = any(shaped) or ask.aoi is not None or ask.bounds is not None
+    if stored is not None and not moved:
+        return stored.grid
+    if area is None:
+        raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
+    gsd = ask.gsd if ask.gsd is not None or ask.resolution is not None else format(record.gsd_native, "g")
+    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=ask.crs)
+
+
+def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
+    date: DateValue | None = stored.scene.date if stored else None
+    cloud: Value | None = stored.scene.cloud_cover_percent if stored else None
+    if ask.date is not None:
+        date = derive.parse_requested_date(ask.date)
+    if ask.cloud_cover is not None:
+        if not 0.0 <= ask.cloud_cover <= 100.0:
+            raise InputError(f"Cloud cover is a percentage from 0 to 100, got {ask.cloud_cover:g}.")
+        cloud = Value(value=ask.cloud_cover, source="option")
+    return RequestedScene(date=date, cloud_cover_percent=cloud)
+
+
+def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
+    base = stored.sampler if stored and ask.model is None else None
+    steps = _first(ask.num_inference_steps, base and base.num_inference_steps, record.defaults.num_inference_steps)
+    guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
+    if not 1 <= steps <= record.schedule.num_train_timesteps:
+        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.num_train_timesteps}, got {steps}.")
+    if not 0.0 <= guidance <= 100.0:
+        raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
+    return Sampler(
+        scheduler=_first(ask.scheduler, base and base.scheduler, record.defaults.scheduler),
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        eta=base.eta if base else 0.0,
+    )
+
+
+def _seed(ask: Ask, stored: Request | None) -> int:
+    if ask.seed == "random":
+        return secrets.randbelow(2**31)
+    seed = _first(ask.seed, stored.seed if stored else None, 0)
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be a whole number from 0 to 2^63 - 1, got {seed}.")
+    return seed
+
+
+def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
+    if stored is not None and stored.sampler == sampler and stored.model.name == record.name:
+        return stored.synthesis
+    schedule = record.schedule
+    _, levels = phases.noise_levels(
+        schedule.beta_schedule,
+        schedule.beta_start,
+        schedule.beta_end,
+        schedule.num_train_timesteps,
+        sampler.num_inference_steps,
+        schedule.rescale_zero_snr,
+    )
+    count = record.defaults.phases
+    return Synthesis(plan=f"k{count}", phases=phases.plan_k(levels, record.tile, count))
+
+
+def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
+    """Say which wishes the model cannot see."""
+    for field, wished, words in (
+        ("date", request.scene.date, "a date"),
+        ("cloud_cover", request.scene.cloud_cover_percent, "cloud cover"),
+    ):
+        if wished is not None and field not in record.trained_fields:
+            warnings.warn(f"{record.name} was not taught {words}; it is recorded and does not change the picture.", RsgeoWarning, stacklevel=3)
+    ground = grid.ground(request.grid)
+    if not record.gsd_min <= ground.gsd <= record.gsd_max:
+        nearest = min(max(ground.gsd, record.gsd_min), record.gsd_max)
+        warnings.warn(
+            f"The GSD of {ground.gsd:.4g} m is outside of what {record.name} was trained on ({record.gsd_min:g} to {record.gsd_max:g} m);"
+            f" it paints as if for {nearest:g} m.",
+            RsgeoWarning,
+            stacklevel=3,
+        )
+    if record.trained_region and not in_region(ground.lon, ground.lat, record):
+        warnings.warn(
+            f"{record.name} knows places in {record.trained_region_name} only; here the place does not change the picture.",
+            RsgeoWarning,
+            stacklevel=3,
+        )
+
+
+def in_region(lon: float, lat: float, record: CatalogRecord) -> bool:
+    """Whether a place (degrees) lies in the region that the model was trained on."""
+    if record.trained_region is None:
+        return True
+    west, south, east, north = record.trained_region
+    return west <= lon <= east and south <= lat <= north

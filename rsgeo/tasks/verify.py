@@ -1,0 +1,74 @@
+"""Verify: is a file still what rsgeo wrote, and does its stored request make the same pixels again?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rsgeo.geo import provenance, raster_read
+from rsgeo.request import Ask
+from rsgeo.runtime import DType, Runtime
+from rsgeo.tasks.generate import run
+from rsgeo.tasks.resolve import resolve
+
+_DTYPES: dict[str, DType] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    ``pixels_intact`` is None where the file stores no hash of its pixels. ``max_difference`` (grey levels) and ``differing_pixels`` compare the file
+    with a new run of its request; None where none was asked for.
+    """
+
+    path: Path
+    synthetic: str
+    request_intact: bool
+    pixels_intact: bool | None
+    max_difference: int | None = None
+    differing_pixels: int | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found amiss: marks and pixels are as written, and a new run differs by no grey level."""
+        return self.request_intact and bool(self.pixels_intact) and not self.max_difference
+
+
+def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | None = None, model_anyway: bool = False) -> Verification:
+    """Compare a file with the hashes stored in it and, with ``regenerate``, with a new run of its request.
+
+    A new run takes device kind, number type and batch size from the file's own run where the runtime leaves them open.
+
+    Raises:
+        InputError: the file is no rsgeo file, cannot be read, or is private while ``regenerate`` is asked for.
+    """
+    stored = provenance.read_request(path, allow_private=not regenerate)
+    expected = stored.run.get("pixels_sha256")
+    intact = None if expected is None else raster_read.pixels_sha256(path) == expected
+    found = Verification(Path(path), stored.synthetic, stored.sha_matches, intact)
+    if not regenerate:
+        return found
+    resolved = resolve(Ask(from_file=path, model_anyway=model_anyway))
+    again = run(resolved, None, _as_before(runtime or Runtime(), stored.run))
+    assert again.pixels is not None and again.mask is not None
+    largest = differing = 0
+    for row0, pixels, mask in raster_read.read_rows(path):
+        rows = slice(row0, row0 + pixels.shape[1])
+        new = again.pixels[:, rows] * again.mask[rows]
+        difference = np.abs(new.astype(np.int16) - pixels.astype(np.int16) * mask).max(axis=0)
+        difference = np.maximum(difference, np.where(mask != again.mask[rows], 255, 0))
+        largest, differing = max(largest, int(difference.max())), differing + int((difference > 0).sum())
+    return replace(found, max_difference=largest, differing_pixels=differing)
+
+
+def _as_before(runtime: Runtime, facts: object) -> Runtime:
+    run_facts = facts if isinstance(facts, dict) else {}
+    batch_size, dtype = run_facts.get("batch_size"), _DTYPES.get(str(run_facts.get("dtype")))
+    return replace(
+        runtime,
+        batch_size=runtime.batch_size or (batch_size if isinstance(batch_size, int) and 1 <= batch_size <= 1024 else None),
+        dtype=dtype if runtime.dtype == "auto" and dtype else runtime.dtype,
+    )

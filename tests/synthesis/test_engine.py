@@ -1,0 +1,297 @@
+"""The engine on a stub model that mixes its whole window, so that any window cut, moved or blended otherwise shows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from rsgeo.errors import CancelledError, InputError, ModelError
+from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
+from rsgeo.scene import SceneMetadata, Value
+from rsgeo.synthesis.engine import bands
+from rsgeo.synthesis.phases import noise_levels, plan_k
+from rsgeo.synthesis.plan import plan
+
+LEVELS = noise_levels("scaled_linear", 0.00085, 0.012, 1000, 6)[1]
+
+
+class HistorySolver:
+    """Second order in its memory: a solver used before, or for another phase, gives other pixels."""
+
+    def __init__(self, level, first, last):
+        self.level, self.left, self.before = level, last - first, None
+
+    def step(self, cells, output, noise):
+        self.left -= 1
+        assert self.left >= 0
+        assert (noise is not None) == self.level.stochastic
+        change = output if self.before is None else 1.5 * output - 0.5 * self.before
+        self.before = output
+        return 0.9 * cells - 0.2 * change + (0 if noise is None else 0.1 * noise)
+
+
+class Mixer:
+    """A level whose every output cell depends on all of its window, its prompt and its scene."""
+
+    tile, scale, channels, gsd_factor = 8, 4, 5, 1
+    noise_levels = LEVELS
+
+    def __init__(self, stochastic=False, decoder_tile=None, decoder_stride=None, batch=3):
+        self.stochastic, self.decoder_tile, self.decoder_stride, self.batch = stochastic, decoder_tile, decoder_stride, batch
+        generator = torch.Generator().manual_seed(0)
+        self.kernel = torch.randn(5, 5, 3, 3, generator=generator) / 4
+        self.patches = torch.randn(3 * 16, 5, generator=generator) / 12
+        self.scenes, self.windows, self.prompts = [], 0, set()
+
+    def conditions(self, prompts, scenes):
+        self.scenes += scenes
+        self.prompts.update(prompts)
+        return torch.tensor([[s.lon.value / 500, s.lat.value / 500] for s in scenes], dtype=torch.float32)
+
+    def start(self, noise):
+        return 3 * noise
+
+    def predict(self, cells, step, conditions):
+        assert cells.shape == (self.batch, 5, 8, 8) and cells.dtype == torch.float32
+        self.windows += len(cells)
+        mean = cells.mean(dim=(1, 2, 3), keepdim=True)
+        mixed = torch.nn.functional.conv2d(cells, self.kernel, padding=1)
+        return torch.tanh(mixed + conditions.sum(1)[:, None, None, None]) + cells / 2 + mean / (1 + step)
+
+    def solver(self, first, last):
+        return HistorySolver(self, first, last)
+
+    def decode(self, cells):
+        if self.decoder_tile is not None:
+            assert cells.shape[2:] == (self.decoder_tile, self.decoder_tile)
+            cells = cells + 3 * cells.mean(dim=(2, 3), keepdim=True)
+        return torch.nn.functional.pixel_shuffle(torch.einsum("oc,bchw->bohw", self.patches, cells), 4)
+
+
+class Model:
+    def __init__(self, level):
+        self.levels = (level,)
+
+    def to_device(self, array):
+        assert array.dtype == np.float32
+        return torch.from_numpy(array)
+
+
+def request(row, col, height, width, *, k=2, guidance=1.0, seed=4, phases=None):
+    return Request(
+        task="generate",
+        model=ModelRecord(name="stub", sha256="0"),
+        grid=GridRecord(crs="EPSG:32633", lattice=("10", "0", "0", "0", "-10", "0"), col=col, row=row, width=width, height=height),
+        aoi=None,
+        prompt="a field",
+        sampler=Sampler(scheduler="stub", num_inference_steps=6, guidance_scale=guidance),
+        seed=seed,
+        synthesis=Synthesis(plan=f"k{k}", phases=plan_k(LEVELS, 8, k) if phases is None else phases),
+    )
+
+
+def world_scene(asked):
+    """A scene that is a function of the place in the world, as the real one is."""
+
+    def scene_at(xs, ys):
+        return [
+            SceneMetadata(lon=Value(value=x + asked.grid.col, source="test"), lat=Value(value=y + asked.grid.row, source="test"))
+            for x, y in zip(xs, ys, strict=True)
+        ]
+
+    return scene_at
+
+
+def picture(asked, level=None, valid=None, **options):
+    level = Mixer() if level is None else level
+    found = list(bands(Model(level), asked, batch_size=level.batch, scene_at=world_scene(asked), valid=valid, **options))
+    assert [b.row0 for b in found] == list(np.cumsum([0] + [b.pixels.shape[1] for b in found[:-1]]))
+    pixels, mask = np.concatenate([b.pixels for b in found], axis=1), np.concatenate([b.mask for b in found])
+    assert pixels.dtype == np.uint8 and pixels.shape == (3, asked.grid.height, asked.grid.width) and mask.shape == pixels.shape[1:]
+    return pixels, mask
+
+
+def crop_of(mask):
+    return lambda row, col, height, width: mask[row : row + height, col : col + width]
+
+
+BIG = (-37, -61, 150, 170)
+
+FACES = {
+    "K1": ({"k": 1}, {}),
+    "K2": ({"k": 2}, {}),
+    "K3": ({"k": 3}, {}),
+    "stochastic": ({"k": 2}, {"stochastic": True}),
+    "decoder with overlap": ({"k": 2}, {"decoder_tile": 8, "decoder_stride": 6}),
+    "larger decoder": ({"k": 1}, {"decoder_tile": 12, "decoder_stride": 9}),
+    "butt-joined": ({"phases": (PhaseRecord(first=0, last=6, tile=8, stride=8, shift=0),)}, {}),
+}
+
+
+@pytest.mark.parametrize("plan_options, level_options", FACES.values(), ids=FACES)
+def test_pixels_are_a_function_of_place(plan_options, level_options):
+    row0, col0, _height, _width = BIG
+    whole, _ = picture(request(*BIG, **plan_options), Mixer(**level_options))
+    assert whole.std() > 20 and (whole % 255 == 0).mean() < 0.1
+    for row, col, h, w in [(-37, -61, 1, 1), (-3, -5, 40, 30), (-8, 32, 32, 32), (50, 60, 63, 49), (-20, -60, 9, 168)]:
+        lone, _ = picture(request(row, col, h, w, **plan_options), Mixer(**level_options))
+        assert np.array_equal(lone, whole[:, row - row0 : row - row0 + h, col - col0 : col - col0 + w])
+
+
+def test_overlapping_areas_agree_far_from_the_origin():
+    row, col = -(2**40) - 3, 2**40 + 1
+    options = {"guidance": 3.0, "seed": 9}
+    here, _ = picture(request(row, col, 60, 50, **options))
+    there, _ = picture(request(row + 23, col + 17, 60, 50, **options))
+    assert np.array_equal(here[:, 23:, 17:], there[:, :37, :33])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_masked_areas_have_the_pixels_of_the_full_one_and_nothing_else(k):
+    asked = request(*BIG, k=k)
+    rng = np.random.default_rng(0)
+    mask = np.zeros(BIG[2:], bool)
+    mask[3:20, 100:103] = True
+    mask[120:140, 10:40] = rng.random((20, 30)) > 0.5
+    full, everywhere = picture(asked)
+    level = Mixer()
+    some, got = picture(asked, level, crop_of(mask))
+    assert everywhere.all() and np.array_equal(got, mask)
+    assert np.array_equal(some, np.where(mask, full, 0))
+    everything = Mixer()
+    picture(asked, everything)
+    assert level.windows < 0.6 * everything.windows
+
+
+def test_batch_size_and_band_height_change_nothing_that_can_be_seen():
+    asked = request(*BIG)
+    pixels, _ = picture(asked)
+    for rows in (1, 7, 64):
+        assert np.array_equal(picture(asked, band_rows=rows)[0], pixels)
+        assert np.array_equal(
+            picture(asked, Mixer(decoder_tile=8, decoder_stride=6), band_rows=rows)[0],
+            picture(asked, Mixer(decoder_tile=8, decoder_stride=6))[0],
+        )
+    for batch in (1, 16):
+        other = picture(asked, Mixer(batch=batch))[0]
+        assert np.abs(other.astype(int) - pixels).max() <= 1
+
+
+def test_seed_prompt_place_and_number_of_phases_change_the_picture():
+    pixels, _ = picture(request(0, 0, 40, 40))
+    for other in (request(0, 0, 40, 40, seed=5), request(0, 12, 40, 40), request(0, 0, 40, 40, k=3)):
+        assert (picture(other)[0] != pixels).mean() > 0.5
+
+
+@pytest.mark.parametrize("guidance, passes", [(1.0, 1), (2.0, 2)])
+@pytest.mark.parametrize("decoder", [{}, {"decoder_tile": 8, "decoder_stride": 6}], ids=["local", "overlap"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_plan_counts_what_the_engine_runs(guidance, passes, decoder, masked):
+    asked = request(*BIG, k=3, guidance=guidance)
+    mask = np.zeros(BIG[2:], bool)
+    mask[60:90, 7:9] = mask[140:, 150:] = True
+    valid = crop_of(mask) if masked else None
+    forecast = plan(asked, scale=4, channels=5, valid=valid, **decoder)
+    level, reports = Mixer(batch=1, **decoder), []
+    picture(asked, level, valid, progress=reports.append)
+    assert forecast.evaluations == passes * level.windows == reports[-1].done == reports[-1].total
+    assert sum(forecast.windows) == len(level.scenes)
+    assert [r.done for r in reports] == sorted(r.done for r in reports) and reports[0].stage == "synthesis"
+    assert forecast.valid_pixels == (mask.sum() if masked else mask.size)
+    assert forecast.output_bytes == 4 * mask.size
+    assert set(forecast.as_dict()) == {f.name for f in dataclasses.fields(forecast)}
+
+
+def test_large_areas_cost_what_the_overlap_costs():
+    forecast = plan(request(0, 0, 6000, 6000, k=1), scale=4, channels=5)
+    assert forecast.cost == pytest.approx(forecast.steady_cost, rel=0.03)
+
+
+def test_each_window_is_told_the_scene_at_its_own_centre():
+    asked = request(-37, -61, 20, 20, k=1)
+    level = Mixer(batch=1)
+    picture(asked, level)
+    centres = {(scene.lon.value, scene.lat.value) for scene in level.scenes}
+    assert len(centres) == len(level.scenes) > 1
+    # windows begin at multiples of 6 cells of 4 pixels in the world and are 32 pixels wide
+    assert all((x - 16) % 24 == 0 and (y - 16) % 24 == 0 for x, y in centres)
+    assert all(-61 - 16 < x < -41 + 16 and -37 - 16 < y < -17 + 16 for x, y in centres)
+    assert level.prompts == {"a field"}
+
+
+def test_an_area_without_pixels_is_refused():
+    with pytest.raises(InputError, match="no pixel"):
+        picture(request(*BIG), valid=crop_of(np.zeros(BIG[2:], bool)))
+
+
+class Broken(Mixer):
+    def __init__(self, where, value):
+        super().__init__()
+        self.where, self.value = where, value
+
+    def predict(self, cells, step, conditions):
+        output = super().predict(cells, step, conditions)
+        if self.where == "one cell":
+            output[0, 0, 3, 3] = self.value
+        return output
+
+    def decode(self, cells):
+        pixels = super().decode(cells)
+        if self.where == "decoder":
+            pixels[..., 5] = self.value
+        return torch.full_like(pixels, self.value) if self.where == "picture" else pixels
+
+
+@pytest.mark.parametrize(
+    "where, value, words",
+    [
+        ("one cell", float("nan"), "not finite"),
+        ("one cell", float("inf"), "not finite"),
+        ("decoder", float("nan"), "not finite"),
+        ("picture", 0.25, "one single colour"),
+        ("picture", 7.0, "one single colour"),
+    ],
+)
+def test_a_broken_model_gives_an_error_and_no_band(where, value, words):
+    asked = request(*BIG)
+    with pytest.raises(ModelError, match=words):
+        next(bands(Model(Broken(where, value)), asked, batch_size=3, scene_at=world_scene(asked), band_rows=16))
+
+
+def test_flat_latents_are_an_error_even_for_a_single_pixel():
+    class Flat(Mixer):
+        def solver(self, first, last):
+            class Zero:
+                def step(self, cells, output, noise):
+                    return torch.zeros_like(cells)
+
+            return Zero()
+
+    with pytest.raises(ModelError, match="one single colour"):
+        picture(request(0, 0, 1, 1), Flat())
+
+
+def test_a_cancelled_run_stops_between_steps():
+    level = Mixer()
+    with pytest.raises(CancelledError):
+        picture(request(*BIG), level, cancelled=lambda: level.windows >= 9)
+    assert level.windows == 9
+
+
+def test_plans_that_do_not_fit_the_model_are_refused():
+    def phase(first, last, tile=8):
+        return PhaseRecord(first=first, last=last, tile=tile, stride=6, shift=0)
+
+    for phases in [(phase(0, 5),), (phase(0, 3), phase(2, 6)), (phase(0, 7),), (phase(0, 6, tile=9),), ()]:
+        with pytest.raises(InputError, match="make a new request"):
+            picture(request(*BIG, phases=phases))
+
+
+def test_a_used_scheduler_object_leaves_no_trace():
+    """Two runs with the same model object, whose solvers keep history, agree with each other and with a fresh model."""
+    asked, level = request(*BIG, k=3), Mixer()
+    first, second = picture(asked, level)[0], picture(asked, level)[0]
+    assert np.array_equal(first, second) and np.array_equal(first, picture(asked)[0])

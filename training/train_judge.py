@@ -1,0 +1,137 @@
+"""Train the judge that scores generated tiles: ``accelerate launch --cpu training/train_judge.py --eurosat DIR --out DIR``.
+
+It sees real EuroSAT tiles only (spatial split: train to learn, val to choose the epoch, test once at the end) and never trains a generator.
+The same command again goes on from the last finished epoch in ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from rsgeo.data import packed
+from rsgeo.evaluate.judge import EUROSAT_CLASSES, Judge, load, look
+
+
+def tiles(root: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pixels (n, 64, 64, 3) and class indices (n,) of one part of the spatial split."""
+    images = packed.rows(root, lambda row: row["split_spatial"] == split)
+    return np.stack(list(packed.pixels(root, images))), np.array([EUROSAT_CLASSES.index(image.label) for image in images])
+
+
+def turned(pixels: torch.Tensor) -> torch.Tensor:
+    """(batch, 3, side, side): an eighth of the (shuffled) batch in each of the eight positions of the square."""
+    parts = []
+    for position, part in enumerate(pixels.chunk(8)):
+        part = torch.rot90(part, position % 4, (2, 3))
+        parts.append(part.flip(3) if position >= 4 else part)
+    return torch.cat(parts)
+
+
+def accuracy(judge: Judge, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+    return float((look(judge, pixels)[1] == labels).mean())
+
+
+def save(judge: Judge, folder: Path, facts: dict[str, Any]) -> None:
+    """Write the weights in fp16, and what is known of their training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = Judge(**{key: tuple(judge.config[key]) for key in ("channels", "classes")})
+    copy.load_state_dict(judge.state_dict())
+    copy.half().save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--eurosat", type=Path, required=True, help="folder of the packed EuroSAT")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument("--mixed-precision", default="bf16", choices=["no", "bf16"])
+    args = parser.parse_args()
+
+    accelerator = Accelerator(mixed_precision=args.mixed_precision)
+    torch.manual_seed(args.seed)
+    train, labels = tiles(args.eurosat, "train")
+    val = tiles(args.eurosat, "val")
+    pixels, targets = torch.from_numpy(train).permute(0, 3, 1, 2), torch.from_numpy(labels)
+    print(f"{len(train)} tiles to learn from, {len(val[0])} to choose by", flush=True)
+
+    bare = Judge()
+    average = torch.optim.swa_utils.AveragedModel(bare, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True)
+    optimizer = torch.optim.AdamW(bare.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+    steps = len(train) // args.batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=args.epochs * steps, pct_start=0.2)
+    epoch, best, seconds = 0, 0.0, 0.0
+    state_file = args.out / "state.pt"
+    if state_file.is_file():
+        state = torch.load(state_file, weights_only=True, map_location="cpu")
+        bare.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        epoch, best, seconds = state["epoch"], state["best"], state["seconds"]
+        print(f"going on after epoch {epoch}", flush=True)
+    model, optimizer = accelerator.prepare(bare, optimizer)
+    average.to(accelerator.device)
+
+    while epoch < args.epochs:
+        start = time.process_time()
+        generator = torch.Generator().manual_seed(args.seed + epoch)
+        order = torch.randperm(len(train), generator=generator)[: steps * args.batch_size]
+        model.train()
+        losses = []
+        for indices in order.view(steps, args.batch_size):
+            batch = turned(pixels[indices].float() / 255.0).to(accelerator.device)
+            with accelerator.autocast():
+                logits = model(batch)
+            loss = functional.cross_entropy(logits.float(), targets[indices].to(accelerator.device), label_smoothing=0.05)
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            average.update_parameters(accelerator.unwrap_model(model))
+            losses.append(loss.item())
+        epoch += 1
+        chosen = average.module.cpu().eval()
+        score = accuracy(chosen, *val)
+        seconds += time.process_time() - start
+        print(f"epoch {epoch:3d}  loss {np.mean(losses):.4f}  val {score:.4f}  {seconds / 60:.1f} CPU min", flush=True)
+        if score > best:
+            best = score
+            facts = {"arguments": {k: v for k, v in vars(args).items() if k not in ("eurosat", "out")}, "epoch": epoch,
+                     "val_accuracy": round(score, 4), "cpu_minutes": round(seconds / 60, 1), "machine": platform.machine(),
+                     "device": str(accelerator.device), "threads": torch.get_num_threads(), "torch": torch.__version__}  # fmt: skip
+            save(chosen, args.out, facts)
+        average.to(accelerator.device)
+        torch.save(
+            {"model": bare.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
+             "schedule": schedule.state_dict(), "epoch": epoch, "best": best, "seconds": seconds},
+            state_file,
+        )  # fmt: skip
+
+    facts = json.loads((args.out / "training.json").read_text())
+    facts["test_accuracy"] = round(accuracy(load(args.out), *tiles(args.eurosat, "test")), 4)
+    facts["data"] = "EuroSAT RGB (Helber et al. 2019, MIT), split_spatial, real tiles only"
+    (args.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
