@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsgeo._version import __version__
+
 if TYPE_CHECKING:
     from rsgeo.geo.info import describe as describe
     from rsgeo.hub.load import load_pipeline as load_pipeline
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from rsgeo.scene import SceneMetadata as SceneMetadata
     from rsgeo.tasks.verify import verify as verify
 
-__version__ = "0.1.0"
 
 __all__ = ["generate", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__"]
 

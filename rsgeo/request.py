@@ -62,8 +62,12 @@ class RequestedScene(_Record):
     cloud_cover_percent: Value | None = None
 
 
+SCHEDULERS = ("ddim", "dpmsolver++", "euler", "sde-dpmsolver++", "unipc")
+"""Solvers that can be cut into phases: they keep no history across a phase border, or start it afresh (SYNTHESIS.md 5.3)."""
+
+
 class Sampler(_Record):
-    """How noise becomes a picture. ``scheduler`` is a name from `rsgeo.pipelines.schedulers`."""
+    """How noise becomes a picture; ``scheduler`` is one of `SCHEDULERS`."""
 
     scheduler: str
     num_inference_steps: int = Field(ge=1)

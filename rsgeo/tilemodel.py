@@ -27,8 +27,8 @@ class Level(Protocol):
     """One resolution of a model.
 
     ``tile``: window side in cells. ``scale``: pixels a cell. ``channels``: numbers a cell. ``gsd_factor``: GSD against the finest level.
-    ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel depends on its own
-    cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after the last step s is 0.
+    ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel
+    depends on its own cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after the last step s is 0.
     """
 
     tile: int
@@ -59,7 +59,9 @@ class Level(Protocol):
 class TileModel(Protocol):
     """A model as the engine sees it."""
 
-    levels: tuple[Level, ...]
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The model's resolutions, coarse to fine."""
 
     def to_device(self, array: Any) -> torch.Tensor:
         """A numpy float32 array as a tensor on the model's device."""

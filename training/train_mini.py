@@ -25,7 +25,6 @@ from diffusers import DPMSolverMultistepScheduler
 from mini_data import MiniData
 from safetensors.torch import load_file
 from tokenizers import BertWordPieceTokenizer
-from torch.nn import functional
 
 from rsgeo import encoding
 from rsgeo.models.patch_codec import PatchCodec
@@ -69,7 +68,8 @@ class PowerEMA:
 def v_loss(error: torch.Tensor, codec: PatchCodec, border_weight: float) -> torch.Tensor:
     """Mean squared error of v, plus the squared gradient of the decoded error across patch borders, in units of the mean pixel error.
 
-    The codec is linear, so a decoded error of v is the error of the decoded picture over sigma; the second term keeps a blockwise codec from showing its blocks.
+    The codec is linear, so a decoded error of v is the error of the decoded picture over sigma; the second term keeps a blockwise codec
+    from showing its blocks.
     """
     zero = codec.decode(torch.zeros_like(error[:1])).sample
     pixels = codec.decode(error).sample - zero

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rsgeo import __version__
+from rsgeo._version import __version__
 from rsgeo.cli.lazy import LazyGroup
 
 

@@ -12,16 +12,13 @@ from rsgeo.request import Ask
 from rsgeo.runtime import Runtime
 
 
-class _Seed(click.ParamType):
-    name = "N|random"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "random":
-            return value
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor 'random'.", param, ctx)
+def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "random":
+        return value
+    try:
+        return int(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither a whole number nor 'random'.") from error
 
 
 @click.command("generate", short_help="Make a synthetic image of an area.")
@@ -30,7 +27,7 @@ class _Seed(click.ParamType):
 @click.option("--negative-prompt", help="What shall not be there.")
 @click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM).")
 @click.option("--cloud-cover", type=float, metavar="PERCENT")
-@click.option("--seed", type=_Seed(), help="Default 0; 'random' draws one and records it.")
+@click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it.")
 @click.option("--num-inference-steps", type=int, metavar="N")
 @click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain.")
 @click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc.")
@@ -41,12 +38,12 @@ class _Seed(click.ParamType):
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
 @click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
-@click.option("--preview", type=options.PATH, metavar="PNG", help="Write a small picture as well.")
+@click.option("--preview", type=options.OUTPUT, metavar="PNG", help="Write a small picture as well.")
 @click.option("--reproducible", is_flag=True, help="No time stamps: equal requests give equal bytes.")
 @click.option("--no-sidecar", is_flag=True, help="Do not write the STAC item and QGIS metadata beside the image.")
 @click.option("--private", is_flag=True, help="Store hashes instead of prompt and area (the file cannot be made again from itself).")
 @click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright.")
-@click.argument("out", type=options.PATH, required=False)
+@click.argument("out", type=options.OUTPUT, required=False)
 def command(
     out: Path | None,
     device: Any,

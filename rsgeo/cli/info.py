@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +12,8 @@ from rsgeo.cli import options, show
 @click.command("info", short_help="Say what a raster or area tells about itself.")
 @options.vector
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.argument("file", type=options.PATH)
-def command(file: Path, as_json: bool, **asked: Any) -> None:
+@click.argument("file")
+def command(file: str, as_json: bool, **asked: Any) -> None:
     """Derive place, GSD, date and cloud cover of FILE (raster, vector file, STAC item, product) and say where each comes from."""
     from rsgeo.geo import info
 

@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 DTYPES = click.Choice(["auto", "fp32", "bf16", "fp16"])
-PATH = click.Path(path_type=Path)
+OUTPUT = click.Path(path_type=Path)
 
 
 def several(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -34,15 +34,15 @@ vector = several(
 )
 
 place = several(
-    click.option("--aoi", type=PATH, metavar="FILE", help="Area of interest: any vector file, STAC item or WKT."),
+    click.option("--aoi", metavar="FILE", help="Area of interest: any vector file, STAC item or WKT."),
     click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area of interest as degrees (or in --aoi-crs)."),
-    click.option("--like", type=PATH, metavar="RASTER", help="Take the grid of this raster exactly."),
+    click.option("--like", metavar="RASTER", help="Take the grid of this raster exactly."),
     vector,
     click.option("--crs", metavar="CRS", help="Coordinate system of the output, for example EPSG:32633; default UTM."),
     click.option("--gsd", metavar="METRES", help="Ground sample distance in metres; default the model's own."),
     click.option("--resolution", metavar="UNITS", help="Pixel size in units of the coordinate system, instead of --gsd."),
-    click.option("--from", "from_file", type=PATH, metavar="TIF", help="Make a file of rsgeo again; other options change it."),
-    click.option("--request", "request_file", type=PATH, metavar="JSON", help="Start from a request in a JSON file."),
+    click.option("--from", "from_file", metavar="TIF", help="Make a file of rsgeo again; other options change it."),
+    click.option("--request", "request_file", metavar="JSON", help="Start from a request in a JSON file."),
     click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this."),
 )
 

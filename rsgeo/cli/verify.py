@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,8 +14,8 @@ from rsgeo.runtime import Runtime
 @click.option("--regenerate", is_flag=True, help="Make the pixels again and compare.")
 @click.option("--model-anyway", is_flag=True, help="With --regenerate: use the installed weights though the file was made with others.")
 @options.machine
-@click.argument("file", type=options.PATH)
-def command(file: Path, regenerate: bool, model_anyway: bool, **machine: Any) -> None:
+@click.argument("file")
+def command(file: str, regenerate: bool, model_anyway: bool, **machine: Any) -> None:
     """Compare the pixels and the request of FILE with the hashes stored in it; exit code 1 if anything differs."""
     from rsgeo.tasks import verify as task
 
@@ -24,7 +23,7 @@ def command(file: Path, regenerate: bool, model_anyway: bool, **machine: Any) ->
         found = task.verify(file, regenerate=regenerate, runtime=Runtime(progress=report, **machine), model_anyway=model_anyway)
     pixels = {True: "as written", False: "CHANGED since they were written", None: "no hash stored"}[found.pixels_intact]
     pairs = [
-        ("file", str(file)),
+        ("file", file),
         ("synthetic", found.synthetic),
         ("request", "as written" if found.request_intact else "EDITED since it was written"),
         ("pixels", pixels),

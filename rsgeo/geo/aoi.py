@@ -96,14 +96,15 @@ class AOI:
     def _record(self) -> AoiRecord:
         digits, metres = (9, 111_320.0) if is_degrees(self.crs) else (3, metres_per_unit(self.crs))
         outline = _rounded(self.geometry, digits)
-        stored = whole = _rounded(lonlat.densify(outline, self.crs), digits)
-        tolerance_m = 0.01
-        while _json_bytes(stored) > MAX_RECORD_BYTES and tolerance_m < MAX_SIMPLIFY_M:
+        stored = _rounded(lonlat.densify(outline, self.crs), digits)
+        most = MAX_RECORD_BYTES * int(shapely.get_num_coordinates(stored)) / _json_bytes(stored)
+        tolerance_m, shorter = 0.01, stored
+        while shapely.get_num_coordinates(shorter) > most and tolerance_m < MAX_SIMPLIFY_M:
             tolerance_m *= 4
-            stored = _rounded(lonlat.densify(shapely.simplify(outline, tolerance_m / metres), self.crs), digits)
-        if _json_bytes(stored) > MAX_RECORD_BYTES:
-            stored = whole  # thousands of small parts or world-long borders: simplifying would only harm them
-        elif stored is not whole:
+            shorter = lonlat.densify(shapely.simplify(outline, tolerance_m / metres), self.crs)
+        # Thousands of small parts or borders round the world never get short; simplifying would only harm them.
+        if shorter is not stored and shapely.get_num_coordinates(shorter) <= most:
+            stored = _rounded(shorter, digits)
             warnings.warn(
                 f"The outline of {self.name} is too long to be stored with the result; it is simplified by up to {tolerance_m:.2g} m.",
                 RsgeoWarning,

@@ -10,13 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from rsgeo.errors import InputError, TooLargeError
-from rsgeo.geo import lonlat
+from rsgeo.errors import GeoreferenceError, InputError, TooLargeError
+from rsgeo.geo import lonlat, measure
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.crs import WGS84, cached_crs, is_degrees, metres_per_unit, parse_crs, transformer
 from rsgeo.geo.world import Lattice, floats, solve
@@ -43,8 +44,9 @@ def valid_mask(record: GridRecord, aoi: AOI, row0: int, col0: int, height: int, 
     row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
     x = x0[edge] + (row + 0.5 - y0[edge]) * (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
     col = np.clip(np.ceil(x - 0.5).astype(np.int64) - left, 0, width)
-    crossings = np.bincount((row - top) * (width + 1) + col, minlength=height * (width + 1)).reshape(height, width + 1)
-    inside: NDArray[np.bool_] = (np.cumsum(crossings[:, :width], axis=1, dtype=np.int32) & 1).astype(bool)
+    crossings = np.zeros((height, width + 1), dtype=np.uint8)  # counts wrap at 256, which keeps them even or odd
+    np.add.at(crossings, (row - top, col), 1)
+    inside: NDArray[np.bool_] = (np.cumsum(crossings[:, :width], axis=1, dtype=np.uint8) & 1).view(np.bool_)
     return inside
 
 
@@ -65,8 +67,7 @@ def check_size(record: GridRecord, aoi: AOI | None, max_pixels: int) -> int:
     pixels = touched_pixels(record, aoi, limit=max_pixels)
     if pixels <= max_pixels:
         return pixels
-    a, b, _, d, e, _ = floats(record.lattice)
-    gsd = math.sqrt(abs(a * e - b * d)) * metres_per_unit(cached_crs(record.crs))
+    gsd = _gsd(record)
     fitting = _fitting_gsd(record, aoi, max_pixels, gsd, gsd * math.sqrt(pixels / max_pixels))
     raise TooLargeError(
         f"The area needs about {_readable(pixels)} pixels in a grid of {record.width} x {record.height}, "
@@ -101,6 +102,16 @@ def _fitting_gsd(record: GridRecord, aoi: AOI | None, max_pixels: int, gsd: floa
         if pixels <= max_pixels or pixels <= 4:
             return candidate
         candidate *= 1.05
+
+
+def _gsd(record: GridRecord) -> float:
+    """Metres a pixel at the grid's centre; nominal ones where the centre is off the Earth."""
+    a, b, c, d, e, f = floats(record.lattice)
+    try:
+        to_lonlat = measure.from_transform(record.crs, Affine(a, b, c, d, e, f))
+        return measure.ground_at(to_lonlat, record.col + record.width / 2, record.row + record.height / 2).gsd_m
+    except GeoreferenceError:
+        return math.sqrt(abs(a * e - b * d)) * metres_per_unit(cached_crs(record.crs))
 
 
 def _count_touched(cells: BaseGeometry, frame: tuple[int, int, int, int], limit: int | None) -> int:

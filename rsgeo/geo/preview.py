@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from rsgeo import __version__
+from rsgeo._version import __version__
 from rsgeo.errors import OutputError
 from rsgeo.geo.atomic import check_place, replacing
 from rsgeo.geo.provenance import Marks

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from pydantic import ValidationError
 from rasterio.io import DatasetReader, DatasetWriter
 
-from rsgeo import __version__
+from rsgeo._version import __version__
 from rsgeo.errors import InputError, RsgeoWarning
 from rsgeo.geo.raster_open import open_raster
 from rsgeo.request import SCHEMA_VERSION, AoiRecord, Request, canonical_json, sha256_text

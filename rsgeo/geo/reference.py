@@ -7,6 +7,7 @@ from pathlib import Path
 from rsgeo.errors import GeoreferenceError
 from rsgeo.geo import derive, grid
 from rsgeo.geo.crs import crs_text
+from rsgeo.geo.measure import earth_crs
 from rsgeo.geo.raster_open import open_raster
 from rsgeo.request import GridRecord
 
@@ -20,8 +21,8 @@ def grid_of(path: str | Path) -> GridRecord:
     """
     with open_raster(path) as dataset:
         found = derive.georeference(dataset)
-        if found.kind == "none" or found.crs is None:
+        if found.kind == "none":
             raise GeoreferenceError(f"{path} says nothing about where it lies; give --aoi, or --crs and --bounds, instead of --like.")
-        if found.kind != "transform":
+        if found.kind != "transform" or found.crs is None:
             raise GeoreferenceError(f"{path} has no grid of its own, only control points or RPCs; give --aoi or --bounds with --crs and --gsd.")
-        return grid.from_transform(crs_text(found.crs), dataset.transform, dataset.width, dataset.height)
+        return grid.from_transform(crs_text(earth_crs(found.crs)), dataset.transform, dataset.width, dataset.height)

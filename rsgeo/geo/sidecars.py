@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pystac
 from odc.geo.geobox import GeoBox
 
-from rsgeo import __version__
+from rsgeo._version import __version__
 from rsgeo.geo.atomic import replacing
 from rsgeo.geo.grid import bounds_lonlat, footprint_lonlat, ground
 from rsgeo.geo.provenance import BAND_NAMES, Marks, now, sidecar_paths, utc_seconds

@@ -52,8 +52,8 @@ class VectorData:
     """The features of one source, 2-D, valid or not, of any type.
 
     ``name`` is a title (a file's stem), ``label`` what messages call it (a path as given). ``frame`` carries no CRS of its own: ``crs``
-    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it. ``planar`` tells how an edge
-    of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
+    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it. ``planar`` tells how an
+    edge of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
     """
 
     frame: geopandas.GeoDataFrame

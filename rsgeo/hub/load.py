@@ -40,10 +40,9 @@ def load_pipeline(
     """
     record = catalog.find(name_or_path)
     where = pick_device(device)
-    unet = load_module(SatUNet, record.folder / "unet", torch.float32)
+    unet = load_module(SatUNet, record.folder / "unet", pick_dtype(dtype, where))
     for adapter in adapters:
         _add_adapter(unet, Path(adapter))
-    unet = unet.to(pick_dtype(dtype, where))
     pipeline = SatPipeline(
         vae=load_module(PatchCodec, record.folder / "vae", torch.float32),
         text_encoder=load_module(WordPieceEncoder, record.folder / "text_encoder", torch.float32),
@@ -52,7 +51,7 @@ def load_pipeline(
         scheduler=DPMSolverMultistepScheduler.from_pretrained(record.folder / "scheduler"),
     )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline = pipeline.to(where)
+    pipeline.to(where)
     if compile:
         _compile(pipeline)
     return pipeline

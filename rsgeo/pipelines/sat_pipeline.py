@@ -190,6 +190,9 @@ class SatPipeline(DiffusionPipeline):
         if not self.reads_metadata:
             return None
         rows = torch.as_tensor(metadata, dtype=torch.float32, device=self._execution_device)
+        numbers = self.unet.num_metadata_values
+        if tuple(rows.shape) not in ((numbers,), (1, numbers), (batch, numbers)):
+            raise ValueError(f"metadata must have shape {(batch, numbers)} or {(numbers,)}, got {tuple(rows.shape)}")
         return rows.expand(batch, -1)
 
     def _step_arguments(self, generator: Any, eta: float) -> dict[str, Any]:

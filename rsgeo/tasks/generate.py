@@ -122,7 +122,7 @@ def _bands(resolved: Resolved, runtime: Runtime) -> tuple[Iterator[Any], dict[st
     import rasterio
     import torch
 
-    from rsgeo import __version__
+    from rsgeo._version import __version__
     from rsgeo.hub.load import load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
     from rsgeo.synthesis import engine

@@ -16,7 +16,7 @@ from rsgeo.geo import derive, grid, provenance, reference
 from rsgeo.geo.aoi import AOI
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import AoiRecord, Ask, GridRecord, ModelRecord, Request, RequestedScene, Sampler, Synthesis
+from rsgeo.request import SCHEDULERS, AoiRecord, Ask, GridRecord, ModelRecord, Request, RequestedScene, Sampler, Synthesis
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
 
@@ -50,8 +50,8 @@ def resolve(ask: Ask) -> Resolved:
         model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
         grid=cells,
         aoi=None if area is None else _same_area(area, stored),
-        prompt=_first(ask.prompt, stored and stored.prompt, ""),
-        negative_prompt=_first(ask.negative_prompt, stored and stored.negative_prompt, ""),
+        prompt=_first(ask.prompt, stored.prompt if stored else None, ""),
+        negative_prompt=_first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
         scene=_scene(ask, stored),
         sampler=sampler,
         seed=_seed(ask, stored),
@@ -95,7 +95,7 @@ def _stored(ask: Ask) -> Request | None:
 
 
 def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    record = catalog.find(_first(ask.model, stored and stored.model.name, catalog.DEFAULT_MODEL))
+    record = catalog.find(_first(ask.model, stored.model.name if stored else None, catalog.DEFAULT_MODEL))
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:
@@ -153,14 +153,17 @@ def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
 
 def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
     base = stored.sampler if stored and ask.model is None else None
-    steps = _first(ask.num_inference_steps, base and base.num_inference_steps, record.defaults.num_inference_steps)
+    steps = _first(ask.num_inference_steps, base.num_inference_steps if base else None, record.defaults.num_inference_steps)
     guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
     if not 1 <= steps <= record.schedule.num_train_timesteps:
         raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.num_train_timesteps}, got {steps}.")
     if not 0.0 <= guidance <= 100.0:
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
+    scheduler = _first(ask.scheduler, base.scheduler if base else None, record.defaults.scheduler)
+    if scheduler not in SCHEDULERS:
+        raise InputError(f"There is no scheduler {scheduler!r} for areas; use one of {', '.join(SCHEDULERS)}.")
     return Sampler(
-        scheduler=_first(ask.scheduler, base and base.scheduler, record.defaults.scheduler),
+        scheduler=scheduler,
         num_inference_steps=steps,
         guidance_scale=guidance,
         eta=base.eta if base else 0.0,

@@ -60,7 +60,7 @@ def test_a_pixel_is_valid_if_its_centre_is_inside() -> None:
 )
 def test_every_window_of_a_mask_is_the_crop_of_the_whole(seed: int, window: tuple[int, int, int, int], size: str) -> None:
     points = np.random.default_rng(seed).integers(0, 80, (9, 2)) * float(size) / 2  # corners on pixel centres and edges: every tie there is
-    place = aoi.from_geometry(shapely.convex_hull(shapely.MultiPoint(points + [500_000, 5_000_000])).buffer(0.1), crs=UTM)
+    place = aoi.from_geometry(shapely.convex_hull(shapely.MultiPoint(points + np.array([500_000, 5_000_000]))).buffer(0.1), crs=UTM)
     record = grid.for_aoi(place, resolution=size, crs=UTM)
     row0, col0, height, width = window
     whole = grid.valid_mask(record, place, -20, -20, 160, 160)

@@ -1,0 +1,66 @@
+"""Two small pipelines: DiffusionSat's archive with random weights, and one of rsgeo-mini's kind, untrained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler
+from tokenizers import BertWordPieceTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
+
+from rsgeo import encoding
+from rsgeo.models.loading import load_module
+from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.models.sat_unet import SatUNet
+from rsgeo.models.word_piece_encoder import WordPieceEncoder
+from rsgeo.pipelines.sat_pipeline import SatPipeline
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "diffusionsat" / "archive"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "satellite", "image", "of", "forest", "##s", "river", "with", "green", "field", "sea"]
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """What the original code of DiffusionSat gives; see ORIGIN.md there."""
+    return ARCHIVE.parent
+
+
+@pytest.fixture(params=["checkpoint-3/unet"])
+def archive(request: pytest.FixtureRequest) -> SatPipeline:
+    """The archive's pipeline, with the UNet of another folder by indirect parameter."""
+    pipeline = SatPipeline(
+        vae=load_module(AutoencoderKL, ARCHIVE / "vae"),
+        text_encoder=load_module(CLIPTextModel, ARCHIVE / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(ARCHIVE / "tokenizer"),
+        unet=load_module(SatUNet, ARCHIVE / request.param),
+        scheduler=DDIMScheduler.from_pretrained(ARCHIVE / "scheduler"),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def mini() -> SatPipeline:
+    """Untrained, of rsgeo-mini's classes: tiles of 16 px in 4 x 4 latent cells, prompts of 8 tokens."""
+    torch.manual_seed(0)
+    codec = PatchCodec(patch_size=4, latent_channels=6)
+    codec.fit(torch.rand(8, 3, 32, 32) * 2 - 1)
+    encoder = WordPieceEncoder(vocab_size=len(WORDS), dim=16, num_layers=1, num_heads=2, max_length=8)
+    encoder.set_table(torch.randn(len(WORDS), 16))
+    words = BertWordPieceTokenizer({word: index for index, word in enumerate(WORDS)}, lowercase=True)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words._tokenizer, model_max_length=8, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]"
+    )
+    unet = SatUNet(
+        sample_size=4, in_channels=6, out_channels=6, block_out_channels=(32,), layers_per_block=1, down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",), attention_head_dim=2, cross_attention_dim=16, text_embeds_dim=16,
+        metadata_encoding="rsgeo", metadata_features=list(encoding.RSGEO_FIELDS.values()),
+    )  # fmt: skip
+    scheduler = DPMSolverMultistepScheduler(
+        beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing"
+    )
+    pipeline = SatPipeline(codec.eval(), encoder.eval(), tokenizer, unet.eval(), scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
