@@ -28,7 +28,8 @@ class Level(Protocol):
 
     ``tile``: window side in cells. ``scale``: pixels a cell. ``channels``: numbers a cell. ``gsd_factor``: GSD against the finest level.
     ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel
-    depends on its own cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after the last step s is 0.
+    depends on its own cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after
+    the last step s is 0.
     """
 
     tile: int

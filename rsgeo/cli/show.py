@@ -57,7 +57,7 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
     ground = grid.ground(cells)
     sampler, scene = request.sampler, request.scene
     return [
-        ("grid", f"{cells.width} x {cells.height} px, {ground.gsd:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
+        ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
         ("prompt", request.prompt or "(none: unconditional)"),
         *([("not", request.negative_prompt)] if request.negative_prompt else []),
         ("date, cloud", f"{scene.date.value if scene.date else 'unknown'}, {_percent(scene.cloud_cover_percent)}"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -18,7 +17,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Geod, Proj
+from pyproj import CRS, Proj
 from shapely.geometry import Polygon, mapping
 
 from rsgeo.errors import GeoreferenceError, InputError, RsgeoWarning, TooLargeError
@@ -31,7 +30,6 @@ from rsgeo.geo.world import decimal_text, exact, floats, fractions, positive_dec
 from rsgeo.request import GridRecord
 
 __all__ = [
-    "GroundSample",
     "parse_crs",
     "crs_text",
     "utm_zone",
@@ -59,25 +57,9 @@ MAX_UPS_SCALE_ERROR = 0.01
 MAX_RADIUS_DEGREES = 60.0
 """An area reaching further than this from its centroid has no one compact plane; its CRS must be named."""
 
-_GEOD = Geod(ellps="WGS84")
 _BORDER_POINTS_PER_SIDE = 21
 _SMALL_GRID = 512 * 512
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class GroundSample:
-    """A pixel on the ground.
-
-    ``lon`` (in [-180, 180)) and ``lat`` of its centre in degrees; ``gsd`` the side of a square of its area, ``gsd_col`` and ``gsd_row`` the
-    steps to the next column and row, in metres.
-    """
-
-    lon: float
-    lat: float
-    gsd: float
-    gsd_col: float
-    gsd_row: float
 
 
 def utm_zone(lon: float, lat: float) -> int:
@@ -180,19 +162,15 @@ def window_geobox(record: GridRecord, row0: int, col0: int, height: int, width: 
     return geobox(window(record, row0, col0, height, width))
 
 
-def ground(grid: GridRecord | GeoBox) -> GroundSample:
+def ground(grid: GridRecord | GeoBox) -> measure.Ground:
     """Place and true GSD at the centre of a grid (GEOREFERENCING.md R1). Raises GeoreferenceError if it is off the Earth."""
     height, width = _shape(grid)
     return ground_at(grid, width / 2, height / 2)
 
 
-def ground_at(grid: GridRecord | GeoBox, x: float, y: float) -> GroundSample:
+def ground_at(grid: GridRecord | GeoBox, x: float, y: float) -> measure.Ground:
     """`ground` of the pixel centred at (x, y) in pixels from the upper left corner, x to the right."""
-    measured = _measured(_to_lonlat(grid), np.asarray(x, dtype=float), np.asarray(y, dtype=float))
-    lon, lat, gsd, col, row = (float(value) for value in measured)
-    if not (math.isfinite(lon) and math.isfinite(lat) and gsd > 0):
-        raise GeoreferenceError("The centre of the grid is not on the Earth; check its coordinate system and transform.")
-    return GroundSample(measure.wrap_lon(lon), lat, gsd, col, row)
+    return measure.ground_at(_to_lonlat(grid), x, y)
 
 
 def centres_lonlat(record: GridRecord, xs: Any, ys: Any) -> tuple[Floats, Floats]:
@@ -208,7 +186,7 @@ def centres_lonlat(record: GridRecord, xs: Any, ys: Any) -> tuple[Floats, Floats
 
 def gsd_at(record: GridRecord, xs: Any, ys: Any) -> Floats:
     """GSD in metres of pixels centred at many positions (as in `centres_lonlat`), rounded to 6 significant digits; NaN off the Earth."""
-    gsd = _measured(_world_to_lonlat(record), np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))[2]
+    gsd = measure.pixels_on_ground(_world_to_lonlat(record), np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))[2]
     scale = 10.0 ** (5 - np.floor(np.log10(gsd)))
     return np.asarray(np.round(gsd * scale) / scale)
 
@@ -264,9 +242,9 @@ def to_geojson(record: GridRecord, aoi: AOI | None = None) -> dict[str, Any]:
         "row": record.row,
         "center_lon": sample.lon,
         "center_lat": sample.lat,
-        "gsd_m": sample.gsd,
-        "gsd_col_m": sample.gsd_col,
-        "gsd_row_m": sample.gsd_row,
+        "gsd_m": sample.gsd_m,
+        "gsd_col_m": sample.gsd_col_m,
+        "gsd_row_m": sample.gsd_row_m,
     }
     features = [_feature(footprint_lonlat(record), bounds_lonlat(record), properties)]
     if aoi is not None:
@@ -349,15 +327,3 @@ def _world_to_lonlat(record: GridRecord) -> measure.PixelToLonLat:
         return np.asarray(lon, dtype=float), np.asarray(lat, dtype=float)
 
     return to_lonlat
-
-
-def _measured(to_lonlat: measure.PixelToLonLat, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """lon, lat, gsd, gsd_col, gsd_row of pixels centred at (x, y), by R1.
-
-    The angle between columns and rows is taken at the centre: at a pole, directions at the two ends have nothing in common.
-    """
-    lon, lat = to_lonlat(x, y)
-    left, right, top, bottom = (to_lonlat(x + dx, y + dy) for dx, dy in ((-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)))
-    col, row = np.asarray(_GEOD.inv(*left, *right)[2]), np.asarray(_GEOD.inv(*top, *bottom)[2])
-    angle = np.radians(np.asarray(_GEOD.inv(lon, lat, *bottom)[0]) - np.asarray(_GEOD.inv(lon, lat, *right)[0]))
-    return lon, lat, np.sqrt(col * row * np.abs(np.sin(angle))), col, row

@@ -123,15 +123,25 @@ def ground_at(to_lonlat: PixelToLonLat, x: float, y: float) -> Ground:
 
     Raises GeoreferenceError where that point is off the Earth, or the pixel has no area.
     """
-    lon, lat = to_lonlat(np.array([x, x - 0.5, x + 0.5, x, x]), np.array([y, y, y, y - 0.5, y + 0.5]))
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all() and (abs(lat) <= 90 + 1e-9).all()):
+    measured = pixels_on_ground(to_lonlat, np.array([x]), np.array([y]))
+    lon, lat, gsd, col, row = (float(value[0]) for value in measured)
+    if not (math.isfinite(lon) and math.isfinite(lat) and abs(lat) <= 90 + 1e-9):
         raise GeoreferenceError("The centre of the image is not on the Earth; check its coordinate system and transform.")
-    col_azimuth, _, col = _WGS84.inv(lon[1], lat[1], lon[2], lat[2])
-    row_azimuth, _, row = _WGS84.inv(lon[3], lat[3], lon[4], lat[4])
-    area = col * row * abs(math.sin(math.radians(row_azimuth - col_azimuth)))
-    if not area > 0:
+    if not gsd > 0:
         raise GeoreferenceError("The pixels of the image have no size on the ground; check its transform.")
-    return Ground(wrap_lon(float(lon[0])), float(lat[0]), float(col), float(row), math.sqrt(area))
+    return Ground(wrap_lon(lon), lat, col, row, gsd)
+
+
+def pixels_on_ground(to_lonlat: PixelToLonLat, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """lon, lat, gsd, gsd_col, gsd_row of pixels centred at (x, y), in degrees and metres (GEOREFERENCING.md R1); not finite off the Earth.
+
+    The angle between columns and rows is taken at the centre: at a pole, directions at the two ends have nothing in common.
+    """
+    lon, lat = to_lonlat(x, y)
+    left, right, top, bottom = (to_lonlat(x + dx, y + dy) for dx, dy in ((-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)))
+    col, row = np.asarray(_WGS84.inv(*left, *right)[2]), np.asarray(_WGS84.inv(*top, *bottom)[2])
+    angle = np.radians(np.asarray(_WGS84.inv(lon, lat, *bottom)[0]) - np.asarray(_WGS84.inv(lon, lat, *right)[0]))
+    return lon, lat, np.sqrt(col * row * np.abs(np.sin(angle))), col, row
 
 
 def bounds_lonlat(to_lonlat: PixelToLonLat, width: int, height: int) -> LonLatBox | None:

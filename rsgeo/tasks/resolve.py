@@ -204,10 +204,10 @@ def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
         if wished is not None and field not in record.trained_fields:
             warnings.warn(f"{record.name} was not taught {words}; it is recorded and does not change the picture.", RsgeoWarning, stacklevel=3)
     ground = grid.ground(request.grid)
-    if not record.gsd_min <= ground.gsd <= record.gsd_max:
-        nearest = min(max(ground.gsd, record.gsd_min), record.gsd_max)
+    if not record.gsd_min <= ground.gsd_m <= record.gsd_max:
+        nearest = min(max(ground.gsd_m, record.gsd_min), record.gsd_max)
         warnings.warn(
-            f"The GSD of {ground.gsd:.4g} m is outside of what {record.name} was trained on ({record.gsd_min:g} to {record.gsd_max:g} m);"
+            f"The GSD of {ground.gsd_m:.4g} m is outside of what {record.name} was trained on ({record.gsd_min:g} to {record.gsd_max:g} m);"
             f" it paints as if for {nearest:g} m.",
             RsgeoWarning,
             stacklevel=3,

@@ -122,14 +122,14 @@ def test_web_mercator_units_are_not_metres(lat: int, units: float) -> None:
     with pytest.warns(RsgeoWarning, match="--resolution sets it exactly"):
         record = grid.for_aoi(aoi.from_bounds(10, lat - 0.01, 10.02, lat + 0.01), gsd="10", crs="EPSG:3857")
     assert float(record.lattice[0]) == pytest.approx(units, rel=1e-3)
-    assert grid.ground(record).gsd == pytest.approx(10, rel=2e-3)
+    assert grid.ground(record).gsd_m == pytest.approx(10, rel=2e-3)
 
 
 def test_degrees_and_feet_are_converted_and_said() -> None:
     place = aoi.from_bounds(-75.2, 39.9, -75.1, 40)
     for crs in ("EPSG:4326", "EPSG:2272"):
         with pytest.warns(RsgeoWarning, match="a pixel of"):
-            assert grid.ground(grid.for_aoi(place, gsd="10", crs=crs)).gsd == pytest.approx(10, rel=1e-2)
+            assert grid.ground(grid.for_aoi(place, gsd="10", crs=crs)).gsd_m == pytest.approx(10, rel=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -243,15 +243,15 @@ def test_an_edited_lattice_is_refused() -> None:
 def test_gsd_is_a_geodesic_at_the_centre() -> None:
     record = grid.from_transform("EPSG:4326", Affine(1e-4, 0, 10, 0, -1e-4, 60.0005), 10, 10)
     found = grid.ground(record)
-    assert found.gsd_col == pytest.approx(5.580, abs=1e-3) and found.gsd_row == pytest.approx(11.141, abs=1e-3)
-    assert found.gsd == pytest.approx(math.sqrt(found.gsd_col * found.gsd_row), rel=1e-9)
+    assert found.gsd_col_m == pytest.approx(5.580, abs=1e-3) and found.gsd_row_m == pytest.approx(11.141, abs=1e-3)
+    assert found.gsd_m == pytest.approx(math.sqrt(found.gsd_col_m * found.gsd_row_m), rel=1e-9)
     assert (found.lon, found.lat) == (pytest.approx(10.0005), pytest.approx(60))
 
 
 def test_gsd_at_a_pole_is_that_of_the_map() -> None:
     for epsg in (5041, 5042):
         record = grid.from_transform(f"EPSG:{epsg}", Affine(9900, 0, 2e6 - 49500, 0, -9900, 2e6 + 49500), 10, 10)
-        assert grid.ground(record).gsd == pytest.approx(9900 / 0.994, rel=1e-4)
+        assert grid.ground(record).gsd_m == pytest.approx(9900 / 0.994, rel=1e-4)
 
 
 def test_many_centres_agree_with_one_and_with_their_neighbours_grid() -> None:
@@ -262,7 +262,7 @@ def test_many_centres_agree_with_one_and_with_their_neighbours_grid() -> None:
     for index, (x, y) in enumerate(zip(xs, ys, strict=True)):
         single = grid.ground_at(record, x, y)
         assert (lon[index], lat[index]) == (round(single.lon, 6), round(single.lat, 6))
-        assert gsd[index] == pytest.approx(single.gsd, rel=1e-5)
+        assert gsd[index] == pytest.approx(single.gsd_m, rel=1e-5)
     shifted = grid.window(record, -1000, 512, 10, 10)
     assert (grid.centres_lonlat(shifted, [x - 512 for x in xs], [y + 1000 for y in ys])[0] == lon).all()
     assert (grid.gsd_at(shifted, [x - 512 for x in xs], [y + 1000 for y in ys]) == gsd).all()
@@ -276,7 +276,7 @@ def test_longitudes_stay_below_180() -> None:
 def test_a_place_off_the_earth_is_said() -> None:
     full_disc = "+proj=geos +h=35785831 +lon_0=0 +datum=WGS84"
     record = grid.from_transform(full_disc, Affine(100_000, 0, -5.5e6, 0, -100_000, 5.5e6), 110, 110)
-    assert grid.ground(record).gsd == pytest.approx(100_000, rel=1e-2)
+    assert grid.ground(record).gsd_m == pytest.approx(100_000, rel=1e-2)
     with pytest.raises(GeoreferenceError, match="beyond the Earth"):
         grid.bounds_lonlat(record)
     with pytest.raises(GeoreferenceError, match="not on the Earth"):

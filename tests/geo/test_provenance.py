@@ -391,7 +391,7 @@ def test_the_stac_item_validates_offline_and_tells_the_place(tmp_path, shipped_s
     assert properties["proj:shape"] == [48, 64] if record is not FIJI else [48, 100]
     assert Affine(*properties["proj:transform"]) == geobox.affine
     assert ("proj:code" in properties) == (record is not PLANE)
-    assert properties["gsd"] == pytest.approx(grid.ground(record).gsd)
+    assert properties["gsd"] == pytest.approx(grid.ground(record).gsd_m)
     assert properties["processing:software"] == {"rsgeo": __version__, "torch": "2.13.0"}
     assert asset["file:size"] == out.stat().st_size
     assert asset["href"] == "./out.tif"

@@ -27,14 +27,14 @@ def golden() -> Path:
     return ARCHIVE.parent
 
 
-@pytest.fixture(params=["checkpoint-3/unet"])
-def archive(request: pytest.FixtureRequest) -> SatPipeline:
-    """The archive's pipeline, with the UNet of another folder by indirect parameter."""
+@pytest.fixture
+def archive() -> SatPipeline:
+    """The archive's pipeline with the UNet of its checkpoint."""
     pipeline = SatPipeline(
         vae=load_module(AutoencoderKL, ARCHIVE / "vae"),
         text_encoder=load_module(CLIPTextModel, ARCHIVE / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(ARCHIVE / "tokenizer"),
-        unet=load_module(SatUNet, ARCHIVE / request.param),
+        unet=load_module(SatUNet, ARCHIVE / "checkpoint-3/unet"),
         scheduler=DDIMScheduler.from_pretrained(ARCHIVE / "scheduler"),
     )
     pipeline.set_progress_bar_config(disable=True)

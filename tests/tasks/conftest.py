@@ -1,0 +1,52 @@
+"""What the tests of tasks share: a small area in Slovenia, a quick way to a picture, and a model folder that may be spoilt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rsgeo
+from rsgeo.hub import catalog
+
+RING = [[14.5, 46.0], [14.507, 46.0], [14.503, 46.005], [14.5, 46.0045], [14.5, 46.0]]
+QUICK = {"num_inference_steps": 2, "guidance_scale": 1.0}
+REPEATS = {"from_file", "request_file"}
+
+
+@pytest.fixture(scope="session")
+def area(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GeoJSON file with a slanted polygon of about 55 x 57 pixels at 10 m."""
+    path = tmp_path_factory.mktemp("area") / "area.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [RING]}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def make(area: Path) -> Callable[..., rsgeo.Result]:
+    """`rsgeo.generate` of ``area`` in two steps without guidance, where nothing else is said."""
+
+    def make(out: Path | None = None, *, runtime: rsgeo.Runtime | None = None, **asked: Any) -> rsgeo.Result:
+        quick = {} if REPEATS & asked.keys() else QUICK
+        place = {} if (REPEATS | {"aoi", "bounds", "like"}) & asked.keys() else {"aoi": area}
+        return rsgeo.generate(out, runtime=runtime, **{**quick, **place, **asked})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def picture(make: Callable[..., rsgeo.Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished file that tests may read and copy, not change."""
+    path = tmp_path_factory.mktemp("picture") / "picture.tif"
+    make(path, prompt="fields beside a river", seed=5)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the embedded model."""
+    return Path(shutil.copytree(catalog.EMBEDDED / catalog.DEFAULT_MODEL, tmp_path / "model"))
