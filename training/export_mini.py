@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import diffusers
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from transformers import PreTrainedTokenizerFast
@@ -22,6 +23,37 @@ from transformers import PreTrainedTokenizerFast
 from rsgeo.hub import catalog
 
 WEIGHTS = ROOT / "rsgeo" / "weights" / "rsgeo-mini"
+
+RECORD: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "rsgeo-mini",
+    "family": "latent",
+    "title": "small embedded text-to-image model, EuroSAT and UC Merced",
+    "licence": "Apache-2.0",
+    "citation": "Trained on EuroSAT (Helber et al. 2019, MIT; contains modified Copernicus Sentinel data) and UC Merced Land Use"
+    " (Yang and Newsam 2010, USGS public domain); words from all-MiniLM-L6-v2 (Apache-2.0).",
+    "tile": 16,
+    "scale": 4,
+    "channels": 16,
+    "gsd_native": 10.0,
+    "gsd_min": 0.6,
+    "gsd_max": 20.0,
+    "trained_fields": ["place", "gsd"],
+    "trained_region": [-21.0, 27.9, 33.6, 65.3],
+    "trained_region_name": "Europe",
+    "schedule": {"beta_schedule": "squaredcos_cap_v2"},
+    "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 2.0, "phases": 2, "batch_size": 16},
+}
+# What `SatPipeline.from_pretrained` reads; the tokenizer's class is the one that transformers 4 and 5 both know.
+MODEL_INDEX = {
+    "_class_name": "SatPipeline",
+    "_diffusers_version": diffusers.__version__,
+    "vae": ["rsgeo.models.patch_codec", "PatchCodec"],
+    "text_encoder": ["rsgeo.models.word_piece_encoder", "WordPieceEncoder"],
+    "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+    "unet": ["rsgeo.models.sat_unet", "SatUNet"],
+    "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+}
 
 
 def main() -> None:
@@ -44,6 +76,7 @@ def main() -> None:
         model_max_length=facts["config"]["text_encoder"]["max_length"],
         unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]",
     ).save_pretrained(args.out / "tokenizer")  # fmt: skip
+    (args.out / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=1) + "\n")
     record: dict[str, Any] = {**RECORD, "training": {key: facts[key] for key in facts if key != "config"}}
     if args.scores:
         record["scores"] = json.loads(args.scores.read_text())
@@ -53,28 +86,6 @@ def main() -> None:
     path.write_text(json.dumps(record, indent=1) + "\n")
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     print(f"{args.out}: {size / 1e6:.1f} MB, {record['sha256']}")
-
-
-RECORD: dict[str, Any] = {
-    "schema_version": 1,
-    "name": "rsgeo-mini",
-    "family": "latent",
-    "title": "small embedded text-to-image model, EuroSAT and UC Merced",
-    "licence": "Apache-2.0",
-    "citation": "Trained on EuroSAT (Helber et al. 2019, MIT; contains modified Copernicus Sentinel data) and UC Merced Land Use"
-    " (Yang and Newsam 2010, USGS public domain); words from all-MiniLM-L6-v2 (Apache-2.0).",
-    "tile": 16,
-    "scale": 4,
-    "channels": 16,
-    "gsd_native": 10.0,
-    "gsd_min": 0.6,
-    "gsd_max": 20.0,
-    "trained_fields": ["place", "gsd"],
-    "trained_region": [-21.0, 27.9, 33.6, 65.3],
-    "trained_region_name": "Europe",
-    "schedule": {"beta_schedule": "squaredcos_cap_v2"},
-    "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 2.0, "phases": 2, "batch_size": 16},
-}
 
 
 if __name__ == "__main__":

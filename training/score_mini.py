@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from numpy.typing import NDArray
-from transformers import BertTokenizerFast
+from tokenizers import BertWordPieceTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from rsgeo.data import packed
 from rsgeo.evaluate import borders, frechet
@@ -118,12 +119,19 @@ def load_pipeline(model: str, words: Path | None) -> SatPipeline:
     pipe = SatPipeline(
         vae=load_module(PatchCodec, folder / "vae"),
         text_encoder=encoder,
-        tokenizer=BertTokenizerFast(vocab_file=str(words / "vocab.txt"), model_max_length=encoder.config.max_length),
+        tokenizer=tokenizer(words, encoder.config.max_length),
         unet=load_module(SatUNet, folder / "unet"),
         scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def tokenizer(words: Path, length: int) -> PreTrainedTokenizerFast:
+    """The tokenizer that training used, with the face that the pipeline expects."""
+    pieces = BertWordPieceTokenizer(str(words / "vocab.txt"), lowercase=True)
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
+    return PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, model_max_length=length, **names)
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:

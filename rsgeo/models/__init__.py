@@ -1,1 +1,1 @@
-"""Networks and schedulers, one architecture a module: torch modules with diffusers' habits that know no files, CRS or dates."""
+"""Networks, one architecture a module: torch modules with diffusers' habits that know no CRS or dates; `loading` alone reads files."""

@@ -31,6 +31,8 @@ class _Phase:
         self.arguments = {"eta": eta} if eta else {}
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
+        if isinstance(scheduler, EulerDiscreteScheduler):
+            scheduler.is_scale_input_called = True  # by `LatentLevel.predict`; else the scheduler logs a warning at each step
 
     def step(self, cells: torch.Tensor, output: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         if (noise is not None) != self.stochastic:

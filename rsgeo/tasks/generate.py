@@ -76,10 +76,16 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
         for band in bands:
             writer.write_band(band.row0, band.pixels, band.mask)
             _report(runtime, Progress("write", band.row0 + band.pixels.shape[1], request.grid.height))
-    if runtime.sidecar:
-        sidecars.write_sidecars(out, writer.marks, geobox)
-    if runtime.preview is not None:
-        preview.write_preview(out, runtime.preview, writer.marks)
+    try:
+        if runtime.sidecar:
+            sidecars.write_sidecars(out, writer.marks, geobox)
+        if runtime.preview is not None:
+            preview.write_preview(out, runtime.preview, writer.marks)
+    except BaseException:
+        # The image alone is not what was asked for, and whoever interrupts is told that nothing was written.
+        for path in (out, *provenance.sidecar_paths(out)):
+            path.unlink(missing_ok=True)
+        raise
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
 
 
@@ -165,12 +171,11 @@ def _bands(resolved: Resolved, runtime: Runtime) -> tuple[Iterator[Any], dict[st
 def _check_outputs(out: Path, geobox: Any, runtime: Runtime) -> None:
     """Refuse before any work what could not be written after it."""
     raster.cog_options(runtime.creation_options)
-    beside = [*(provenance.sidecar_paths(out) if runtime.sidecar else ())]
     if runtime.preview is not None:
         preview.check_preview(runtime.preview, overwrite=runtime.overwrite)
-    raster.check_output(
-        out, overwrite=runtime.overwrite, needed_bytes=raster.DISK_FACTOR * raster.raw_bytes(geobox), beside=beside
-    )
+    needed = raster.DISK_FACTOR * raster.raw_bytes(geobox)
+    beside = provenance.sidecar_paths(out) if runtime.sidecar else ()
+    raster.check_output(out, overwrite=runtime.overwrite, needed_bytes=needed, beside=beside)
 
 
 def _report(runtime: Runtime, progress: Progress) -> None:

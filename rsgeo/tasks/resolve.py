@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import warnings
 from dataclasses import dataclass
@@ -107,6 +108,10 @@ def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
 def _area(ask: Ask, stored: Request | None) -> AOI | None:
     if ask.aoi is not None and ask.bounds is not None:
         raise InputError("Give --aoi or --bounds, not both.")
+    if ask.aoi is None and any(value is not None for value in (ask.layer, ask.where, ask.buffer_m)):
+        raise InputError("--layer, --where and --buffer say what to take from a file; give it with --aoi.")
+    if ask.aoi is None and ask.bounds is None and ask.aoi_crs is not None:
+        raise InputError("--aoi-crs says how to read an area; give one with --aoi or --bounds.")
     if ask.aoi is not None:
         return aois.of(ask.aoi, layer=ask.layer, where=ask.where, crs=ask.aoi_crs, buffer_m=ask.buffer_m)
     if ask.bounds is not None:
@@ -132,11 +137,26 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
         return reference.grid_of(ask.like)
     moved = any(shaped) or ask.aoi is not None or ask.bounds is not None
     if stored is not None and not moved:
-        return stored.grid
+        return _sound(stored.grid)
     if area is None:
+        if stored is not None:
+            raise InputError("The stored request has a raster's grid and no area; give --aoi or --bounds with --crs, --gsd or --resolution.")
         raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
     gsd = ask.gsd if ask.gsd is not None or ask.resolution is not None else format(record.gsd_native, "g")
-    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=ask.crs)
+    # The stored area keeps its coordinate system; a new one gets its own.
+    same_place = stored is not None and ask.aoi is None and ask.bounds is None
+    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=stored.grid.crs if same_place and ask.crs is None else ask.crs)
+
+
+def _sound(cells: GridRecord) -> GridRecord:
+    """A stored grid, after checking that its numbers are those of one."""
+    try:
+        pixel_area = abs(grid.geobox(cells).affine.determinant)
+    except OverflowError:
+        pixel_area = math.inf
+    if not 0 < pixel_area < math.inf:
+        raise InputError("The stored grid has pixels without a size; the file it comes from was edited.")
+    return cells
 
 
 def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
@@ -144,15 +164,17 @@ def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
     cloud: Value | None = stored.scene.cloud_cover_percent if stored else None
     if ask.date is not None:
         date = derive.parse_requested_date(ask.date)
+    elif date is not None:
+        derive.parse_requested_date(date.value)  # raises if the stored one is no date
     if ask.cloud_cover is not None:
-        if not 0.0 <= ask.cloud_cover <= 100.0:
-            raise InputError(f"Cloud cover is a percentage from 0 to 100, got {ask.cloud_cover:g}.")
         cloud = Value(value=ask.cloud_cover, source="option")
+    if cloud is not None and not 0.0 <= cloud.value <= 100.0:
+        raise InputError(f"Cloud cover is a percentage from 0 to 100, got {cloud.value:g}.")
     return RequestedScene(date=date, cloud_cover_percent=cloud)
 
 
 def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
-    base = stored.sampler if stored and ask.model is None else None
+    base = stored.sampler if stored and stored.model.name == record.name else None
     steps = _first(ask.num_inference_steps, base.num_inference_steps if base else None, record.defaults.num_inference_steps)
     guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
     if not 1 <= steps <= record.schedule.num_train_timesteps:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rsgeo.errors import InputError
 from rsgeo.geo import provenance, raster_read
+from rsgeo.geo.raster_open import open_raster
 from rsgeo.request import Ask
 from rsgeo.runtime import DType, Runtime
 from rsgeo.tasks.generate import run
@@ -43,7 +45,7 @@ def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | Non
     A new run takes device kind, number type and batch size from the file's own run where the runtime leaves them open.
 
     Raises:
-        InputError: the file is no rsgeo file, cannot be read, or is private while ``regenerate`` is asked for.
+        InputError: the file is no rsgeo file or cannot be read; with ``regenerate`` also if it is private, or no longer of its first size.
     """
     stored = provenance.read_request(path, allow_private=not regenerate)
     expected = stored.run.get("pixels_sha256")
@@ -52,6 +54,10 @@ def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | Non
     if not regenerate:
         return found
     resolved = resolve(Ask(from_file=path, model_anyway=model_anyway))
+    cells = resolved.request.grid
+    with open_raster(path) as dataset:
+        if (dataset.count, dataset.height, dataset.width) != (3, cells.height, cells.width) or set(dataset.dtypes) != {"uint8"}:
+            raise InputError(f"{Path(path).name} was cut, resampled or converted after it was written; it cannot be compared pixel by pixel.")
     again = run(resolved, None, _as_before(runtime or Runtime(), stored.run))
     assert again.pixels is not None and again.mask is not None
     largest = differing = 0

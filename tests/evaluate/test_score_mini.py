@@ -87,6 +87,14 @@ def test_generated_pictures_depend_on_their_own_seed_only(score: ModuleType, eur
     assert np.array_equal(whole, halves)
 
 
+def test_a_checkpoint_reads_prompts_by_the_word_table(score: ModuleType, tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "sea", "lake", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    tokens = score.tokenizer(tmp_path, 6)(["Sea lakes", "sea"], padding="max_length", max_length=6, truncation=True)
+    assert tokens.input_ids == [[2, 5, 6, 7, 3, 0], [2, 5, 3, 0, 0, 0]]
+    assert tokens.attention_mask == [[1, 1, 1, 1, 1, 0], [1, 1, 1, 0, 0, 0]]
+
+
 def test_the_sheet_shows_both_sides_in_rows_of_classes() -> None:
     sheets = _script("sheets")
     tiles = np.stack([np.full((64, 64, 3), 25 * (i % 10), np.uint8) for i in range(100)])

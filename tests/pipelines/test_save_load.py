@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +38,7 @@ def test_mini_comes_back_the_same(mini: SatPipeline, tmp_path: Path) -> None:
     assert loaded.text_encoder.table.dtype == torch.int8
 
 
+@pytest.mark.slow
 def test_a_fresh_interpreter_loads_it(mini: SatPipeline, tmp_path: Path) -> None:
     mini.save_pretrained(tmp_path / "mini")
     code = (
@@ -97,4 +97,3 @@ def test_no_code_of_the_folder_is_run(mini: SatPipeline, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="trust_remote_code"):
         SatPipeline.from_pretrained(tmp_path)
     assert not (tmp_path / "sprung").exists()
-    shutil.rmtree(tmp_path)

@@ -66,6 +66,12 @@ def test_one_phase_is_the_pipeline(mini: SatPipeline, sampler: Sampler, negative
     torch.testing.assert_close(level.decode(cells), mini.decode(latents), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_schedulers_log_no_complaints(mini: SatPipeline, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    walk(level_of(mini, Sampler(scheduler=name, num_inference_steps=4, guidance_scale=1.0)), start(), [(0, 2), (2, 4)])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("name", ["ddim", "unipc"])
 def test_one_phase_is_the_pipeline_of_diffusionsat(archive: SatPipeline, name: str) -> None:
     """Another schedule, a model without masks and prompt vectors, and a decoder that is not local."""
