@@ -24,6 +24,7 @@ from rsgeo.synthesis import phases
 T = TypeVar("T")
 
 _LARGEST_REQUEST_FILE = 10_000_000
+_SAME_GSD = 1.01
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,10 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
             raise InputError("The stored request has a raster's grid and no area; give --aoi or --bounds with --crs, --gsd or --resolution.")
         raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
     gsd = ask.gsd if ask.gsd is not None or ask.resolution is not None else format(record.gsd_native, "g")
-    # The stored area keeps its coordinate system; a new one gets its own.
-    same_place = stored is not None and ask.aoi is None and ask.bounds is None
-    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=stored.grid.crs if same_place and ask.crs is None else ask.crs)
+    crs = ask.crs
+    if crs is None and stored is not None and ask.aoi is None and ask.bounds is None:
+        crs = stored.grid.crs  # the stored area keeps its coordinate system; a new one gets its own
+    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=crs)
 
 
 def _sound(cells: GridRecord) -> GridRecord:
@@ -166,10 +168,11 @@ def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
         date = derive.parse_requested_date(ask.date)
     elif date is not None:
         derive.parse_requested_date(date.value)  # raises if the stored one is no date
+    percent = ask.cloud_cover if ask.cloud_cover is not None else cloud.value if cloud else 0.0
+    if not 0.0 <= percent <= 100.0:
+        raise InputError(f"Cloud cover is a percentage from 0 to 100, got {percent:g}.")
     if ask.cloud_cover is not None:
         cloud = Value(value=ask.cloud_cover, source="option")
-    if cloud is not None and not 0.0 <= cloud.value <= 100.0:
-        raise InputError(f"Cloud cover is a percentage from 0 to 100, got {cloud.value:g}.")
     return RequestedScene(date=date, cloud_cover_percent=cloud)
 
 
@@ -226,7 +229,8 @@ def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
         if wished is not None and field not in record.trained_fields:
             warnings.warn(f"{record.name} was not taught {words}; it is recorded and does not change the picture.", RsgeoWarning, stacklevel=3)
     ground = grid.ground(request.grid)
-    if not record.gsd_min <= ground.gsd_m <= record.gsd_max:
+    # A pixel of 0.6 m on the map is 0.5998 or 0.6002 m on the ground; that is no news to anybody.
+    if not record.gsd_min / _SAME_GSD <= ground.gsd_m <= record.gsd_max * _SAME_GSD:
         nearest = min(max(ground.gsd_m, record.gsd_min), record.gsd_max)
         warnings.warn(
             f"The GSD of {ground.gsd_m:.4g} m is outside of what {record.name} was trained on ({record.gsd_min:g} to {record.gsd_max:g} m);"

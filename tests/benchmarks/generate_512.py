@@ -46,6 +46,7 @@ def matmul_rate(threads: str | None = None) -> float:
 
 
 def main() -> None:
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     before = matmul_rate()
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "said", "w+") as said:
         begin = time.perf_counter()
@@ -68,7 +69,7 @@ def main() -> None:
         "peak memory": f"{peak_bytes / 1e9:.2f} GB",
         "matrix products": f"{before:.0f} GFLOP/s fp32 before, {after:.0f} after, {threads[1]} threads",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
-        "load before": "unknown" if not hasattr(os, "getloadavg") else f"{os.getloadavg()[1]:.1f} (mean of 5 minutes)",
+        "load before": load,
     }
     width = max(map(len, rows))
     print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))

@@ -180,8 +180,8 @@ def cut(name: str, window: Window | None, folder: Path) -> Path:
     with rasterio.open(RASTERS / name) as dataset:
         if window is None:
             return RASTERS / name
-        profile = dict(driver="GTiff", width=window.width, height=window.height, count=1, dtype=dataset.dtypes[0], crs=dataset.crs)
-        with rasterio.open(folder / "cut.tif", "w", transform=dataset.window_transform(window), **profile) as part:
+        grid = {"width": window.width, "height": window.height, "crs": dataset.crs, "transform": dataset.window_transform(window)}
+        with rasterio.open(folder / "cut.tif", "w", driver="GTiff", count=1, dtype=dataset.dtypes[0], **grid) as part:
             part.write(dataset.read(1, window=window), 1)
     return folder / "cut.tif"
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class TestWhatIsLeftOpen:
     def test_phases_cover_all_steps_in_order(self, steps: int, area: Path) -> None:
         phases = resolve(Ask(aoi=area, num_inference_steps=steps)).request.synthesis.phases
         assert phases[0].first == 0 and phases[-1].last == steps
-        assert all(before.last == after.first for before, after in zip(phases, phases[1:], strict=False))
+        assert all(before.last == after.first for before, after in pairwise(phases))
 
     def test_a_random_seed_is_drawn_and_recorded(self, area: Path) -> None:
         seeds = {resolve(Ask(aoi=area, seed="random")).request.seed for _ in range(4)}
@@ -221,6 +222,14 @@ class TestWhatContradictsItself:
     def test_too_many_pixels_are_told_with_their_number(self, area: Path) -> None:
         with pytest.raises(TooLargeError, match="--max-pixels"):
             resolve(Ask(aoi=area, max_pixels=1000))
+
+
+@pytest.mark.parametrize("gsd", ["0.6", "20"])
+def test_the_ends_of_the_models_range_are_in_it_wherever_the_area_lies(gsd: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RsgeoWarning)
+        for west in (15.0, 17.9):  # the middle and the edge of a UTM zone, where a map metre is 0.9996 and 1.0003 m
+            resolve(Ask(bounds=(west, 46.0, west + 0.002, 46.002), crs="EPSG:32633", gsd=gsd))
 
 
 def test_bounds_may_be_in_another_coordinate_system(area: Path) -> None:
