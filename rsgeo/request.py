@@ -138,11 +138,11 @@ class Ask:
     """What was typed: paths and options, with None where nothing was said. `rsgeo.tasks.resolve` turns it into a `Request`.
 
     Exactly one place is needed: ``aoi``, ``bounds``, ``like``, ``from_file`` or ``request_file`` (``like`` may come with ``aoi``).
-    ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by default. ``gsd`` is metres, ``resolution`` CRS units; both are
-    decimal text so that the lattice is exact. ``cloud_cover`` is percent.
+    ``aoi`` is a path, a GeoJSON mapping, a geometry or a GeoDataFrame. ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by
+    default. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text so that the lattice is exact. ``cloud_cover`` is percent.
     """
 
-    aoi: str | Path | None = None
+    aoi: Any = None
     bounds: tuple[float, float, float, float] | None = None
     like: str | Path | None = None
     from_file: str | Path | None = None

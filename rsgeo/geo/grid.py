@@ -145,6 +145,12 @@ def from_transform(crs: str | CRS, transform: Affine, width: int, height: int) -
     return GridRecord(crs=crs_text(parse_crs(crs)), lattice=lattice, col=col, row=row, width=width, height=height)
 
 
+def resolution_of(record: GridRecord) -> str | None:
+    """The resolution (CRS units, decimal text) of a grid on an area's lattice; None for the grid of a raster with another one."""
+    a, b, c, d, e, f = fractions(record.lattice)
+    return record.lattice[0] if not any((b, c, d, f)) and e == -a else None
+
+
 def window(record: GridRecord, row0: int, col0: int, height: int, width: int) -> GridRecord:
     """A rectangle of pixels as a grid of its own; offsets count from the upper left pixel and may stick out."""
     return record.model_copy(update={"col": record.col + col0, "row": record.row + row0, "width": width, "height": height})
@@ -297,7 +303,7 @@ def _unit(crs: CRS) -> str:
 
 @lru_cache(maxsize=64)
 def _odc_crs(text: str) -> Any:
-    return GeoBox((1, 1), Affine.identity(), cached_crs(text)).crs
+    return GeoBox((1, 1), Affine.identity(), crs_text(cached_crs(text))).crs
 
 
 def _shape(grid: GridRecord | GeoBox) -> tuple[int, int]:

@@ -143,11 +143,14 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
         if stored is not None:
             raise InputError("The stored request has a raster's grid and no area; give --aoi or --bounds with --crs, --gsd or --resolution.")
         raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
-    gsd = ask.gsd if ask.gsd is not None or ask.resolution is not None else format(record.gsd_native, "g")
-    crs = ask.crs
-    if crs is None and stored is not None and ask.aoi is None and ask.bounds is None:
-        crs = stored.grid.crs  # the stored area keeps its coordinate system; a new one gets its own
-    return grid.for_aoi(area, gsd=gsd, resolution=ask.resolution, crs=crs)
+    gsd, resolution, crs = ask.gsd, ask.resolution, ask.crs
+    if stored is not None:
+        # What was not said stays: another area of the stored request lies in the same world.
+        crs = crs or stored.grid.crs
+        resolution = resolution if gsd is not None or resolution is not None or ask.crs else grid.resolution_of(_sound(stored.grid))
+    if gsd is None and resolution is None:
+        gsd = format(record.gsd_native, "g")
+    return grid.for_aoi(area, gsd=gsd, resolution=resolution, crs=crs)
 
 
 def _sound(cells: GridRecord) -> GridRecord:
