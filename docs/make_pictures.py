@@ -63,7 +63,7 @@ def panel(options: dict[str, Any]) -> Image.Image:
     bounds = square(asked.pop("place"), asked["gsd"])
     result = rsgeo.generate(bounds=bounds, **asked)
     assert result.pixels is not None
-    return Image.fromarray(result.pixels.transpose(1, 2, 0)).crop((4, 4, SIDE_PX + 2, SIDE_PX + 2)).resize((240, 240), Image.Resampling.LANCZOS)
+    return Image.fromarray(result.pixels.transpose(1, 2, 0)).crop((8, 8, SIDE_PX - 8, SIDE_PX - 8)).resize((240, 240), Image.Resampling.LANCZOS)
 
 
 def grid_picture() -> Image.Image:
@@ -87,7 +87,7 @@ def main() -> None:
         for name, options in PREVIEWS.items():
             runtime = rsgeo.Runtime(preview=IMAGES / f"{name}.png", overwrite=True, sidecar=False)
             rsgeo.generate(out=Path(folder) / f"{name}.tif", runtime=runtime, **options)
-    grid_picture().save(IMAGES / "dials.png", optimize=True)
+    grid_picture().save(IMAGES / "dials.jpg", quality=88)
 
 
 if __name__ == "__main__":
