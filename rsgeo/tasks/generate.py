@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo.errors import InputError
+from rsgeo.errors import InputError, RsgeoError
 from rsgeo.geo import grid, preview, provenance, raster, sidecars
 from rsgeo.geo.aoi import AOI
 from rsgeo.hub.catalog import CatalogRecord
@@ -81,7 +81,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
             sidecars.write_sidecars(out, writer.marks, geobox)
         if runtime.preview is not None:
             preview.write_preview(out, runtime.preview, writer.marks)
-    except BaseException:
+    except (RsgeoError, OSError, KeyboardInterrupt):
         # The image alone is not what was asked for, and whoever interrupts is told that nothing was written.
         for path in (out, *provenance.sidecar_paths(out)):
             path.unlink(missing_ok=True)
