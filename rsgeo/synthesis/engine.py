@@ -6,8 +6,9 @@ world's cells, and overlaps are weighted means added in (row, column) order, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,15 +18,18 @@ from rsgeo.errors import CancelledError, InputError, ModelError
 from rsgeo.request import PhaseRecord, Request
 from rsgeo.runtime import Progress
 from rsgeo.scene import SceneMetadata
-from rsgeo.synthesis.lattice import Lattice, box, corners, weight_2d
+from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
+from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
-from rsgeo.synthesis.plan import BANDS, Stage, Valid, decoder_lattice, evaluations, passes, schedule, valid_rows, wanted_cells
+from rsgeo.synthesis.plan import BANDS, evaluations, passes
 from rsgeo.tilemodel import Level, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 """``scene_at(xs_px, ys_px)``: the scene at each place, in pixels from the grid's upper left corner; places may lie outside the grid."""
 
 Array = NDArray[np.float32]
+Held = Mapping[tuple[int, int], Array]
+"""Finished windows of a stage by row and column index."""
 
 _UNIFORM = "The model gave a picture of one single colour; check its files, or try another prompt, seed or --dtype fp32."
 _MOST_UNIFORM_PX = 64  # a few pixels may honestly be all alike; more of them are a broken model
@@ -40,6 +44,49 @@ class Band:
     mask: NDArray[np.bool_]
 
 
+class Store(Protocol):
+    """Where finished blocks are kept until nobody needs them. ``done`` are those that are there from before."""
+
+    @property
+    def done(self) -> frozenset[Block]: ...
+
+    def put(self, block: Block, array: NDArray[np.generic]) -> None: ...
+
+    def get(self, block: Block) -> NDArray[np.generic]: ...
+
+    def free(self, block: Block) -> None: ...
+
+
+class MemoryStore:
+    """Blocks in memory."""
+
+    done: frozenset[Block] = frozenset()
+
+    def __init__(self) -> None:
+        self._arrays: dict[Block, NDArray[np.generic]] = {}
+
+    def put(self, block: Block, array: NDArray[np.generic]) -> None:
+        self._arrays[block] = array
+
+    def get(self, block: Block) -> NDArray[np.generic]:
+        return self._arrays[block]
+
+    def free(self, block: Block) -> None:
+        del self._arrays[block]
+
+
+def graph(request: Request, level: Level, valid: Valid | None) -> Graph:
+    """The blocks of a request for a model's level."""
+    return Graph(
+        request.grid,
+        request.synthesis.phases,
+        scale=level.scale,
+        decoder_tile=level.decoder_tile,
+        decoder_stride=level.decoder_stride,
+        valid=valid,
+    )
+
+
 def bands(
     model: TileModel,
     request: Request,
@@ -49,28 +96,62 @@ def bands(
     valid: Valid | None = None,
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-    band_rows: int = 512,
+    store: Store | None = None,
 ) -> Iterator[Band]:
-    """The picture of ``request``, top to bottom, in bands of ``band_rows`` rows that cover the whole grid.
+    """The picture of ``request``, top to bottom, in bands that cover the whole grid.
 
     Only windows that reach a pixel marked by ``valid`` (None: all pixels) are run, ``batch_size`` at a time; progress counts evaluations
-    of the network. Bands are held back until the picture is known not to be uniform. Raises InputError for a plan that does not fit the
-    model or an area without pixels, ModelError when the model gives NaN, infinity or one single colour, CancelledError when
-    ``cancelled`` answers True.
+    of the network. What is ``done`` in the ``store`` is not made again. Bands are held back until the picture is known not to be uniform.
+    Raises InputError for a plan that does not fit the model or an area without pixels, ModelError when the model gives NaN, infinity or one
+    single colour, CancelledError when ``cancelled`` answers True.
     """
-    level, phases = _level(model, request), request.synthesis.phases
-    cells = wanted_cells(request.grid, level.scale, valid)
-    decoder = decoder_lattice(phases, level.decoder_tile, level.decoder_stride)
-    stages, decoder_stage = schedule(phases, cells, decoder, local=level.decoder_tile is None)
-    run = _Run(model, level, request, batch_size, scene_at, evaluations(request, stages), progress, cancelled)
-    latents: _Cells | None = None
-    for phase, stage in zip(phases, stages, strict=True):
-        latents = run.phase(phase, stage, latents)
-    assert latents is not None
-    yield from _not_uniform(run.decoded(decoder_stage, latents, valid, band_rows))
+    level = level_of(model, request)
+    pieces, kept = graph(request, level, valid), MemoryStore() if store is None else store
+    total = evaluations(request, pieces.stages)
+    done = sum(evaluations_of(request, pieces, block) for block in kept.done)
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(Progress("synthesis", done, total))
+
+    maker = Maker(model, request, pieces, batch_size=batch_size, scene_at=scene_at, valid=valid, report=report, cancelled=cancelled)
+    yield from _not_uniform(_bands(maker, pieces, kept, valid))
 
 
-def _level(model: TileModel, request: Request) -> Level:
+def _bands(maker: Maker, pieces: Graph, store: Store, valid: Valid | None) -> Iterator[Band]:
+    width = pieces.grid.width
+    for (row0, height), pictures, waves in pieces.walk(store.done):
+        for wave in waves:
+            make(maker, wave, store)
+        mask = np.ones((height, width), np.bool_) if valid is None else valid(row0, 0, height, width)
+        pixels = np.zeros((BANDS, height, width), np.uint8)
+        for block in pictures:
+            _, col0, _, columns = pieces.pixels(block)
+            pixels[:, :, col0 : col0 + columns] = store.get(block)
+            store.free(block)
+        yield Band(row0, pixels, mask)
+
+
+def make(maker: Maker, wave: Wave, store: Store) -> None:
+    """Compute the blocks of a wave from those in the store and put them there."""
+    for block, array in maker.make(wave.blocks, store.get):
+        store.put(block, array)
+    for block in wave.free:
+        store.free(block)
+
+
+def evaluations_of(request: Request, pieces: Graph, block: Block) -> int:
+    """Evaluations of the network, by one window, that a block takes."""
+    phases = request.synthesis.phases
+    if block.stage >= len(phases):
+        return 0
+    phase = phases[block.stage]
+    return passes(request) * (phase.last - phase.first) * len(pieces.windows(block))
+
+
+def level_of(model: TileModel, request: Request) -> Level:
     """The model's only level, after checking that the request's phases walk through exactly its steps."""
     if len(model.levels) != 1:
         raise InputError(f"Models of {len(model.levels)} levels cannot be run yet; choose a model of one level.")
@@ -83,84 +164,108 @@ def _level(model: TileModel, request: Request) -> Level:
     return level
 
 
-class _Cells:
-    """The cells one phase has made: an array over the box of its windows."""
+class Maker:
+    """Makes blocks, whoever keeps them: a pure function of the request and the blocks read."""
 
-    def __init__(self, stage: Stage, channels: int) -> None:
-        self.row0, self.col0, height, width = box(stage.lattice, stage.windows)
-        self.array = np.zeros((channels, height, width), np.float32)
+    def __init__(
+        self,
+        model: TileModel,
+        request: Request,
+        pieces: Graph,
+        *,
+        batch_size: int,
+        scene_at: SceneAt,
+        valid: Valid | None = None,
+        report: Callable[[int], None] = lambda count: None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self.model, self.level, self.request, self.pieces = model, level_of(model, request), request, pieces
+        self.batch_size, self.scene_at, self.valid, self.report, self.cancelled = batch_size, scene_at, valid, report, cancelled
 
-    def add(self, values: Array, row: int, col: int) -> None:
-        _add(self.array, values, row - self.row0, col - self.col0)
+    def make(self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]]) -> Iterator[tuple[Block, NDArray[np.generic]]]:
+        """Each of ``blocks``, all of one stage, with its array; ``get`` gives the arrays of the stage before.
 
-    def read(self, row: int, col: int, tile: int) -> Array:
-        """A window (channels, tile, tile); cells that no window made are 0 (only a local decoder reads such)."""
-        window = np.zeros((len(self.array), tile, tile), np.float32)
-        _add(window, self.array, self.row0 - row, self.col0 - col)
-        return window
+        A phase's block is (windows, channel, tile, tile) float32, the decoder's the same in pixels, the picture's (3, height, width) uint8.
+        """
+        stage = blocks[0].stage
+        needs = sorted({need for block in blocks for need in self.pieces.needs(block)})
+        held = {(i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
+        if stage == self.pieces.picture:
+            yield from ((block, self._picture(block, held)) for block in blocks)
+            return
+        windows = [(int(i), int(j)) for block in blocks for i, j in self.pieces.windows(block)]
+        made = self._phase(stage, windows, held) if stage < len(self.request.synthesis.phases) else self._decoder(stage, windows, held)
+        for block in blocks:
+            yield block, np.stack([next(made) for _ in self.pieces.windows(block)])
 
-
-@dataclass
-class _Run:
-    """One walk through the phases: what all windows have in common, and the count of work done."""
-
-    model: TileModel
-    level: Level
-    request: Request
-    batch_size: int
-    scene_at: SceneAt
-    total: int
-    progress: Callable[[Progress], None] | None
-    cancelled: Callable[[], bool] | None
-    done: int = field(default=0, init=False)
-
-    def phase(self, phase: PhaseRecord, stage: Stage, before: _Cells | None) -> _Cells:
-        """The weighted mean of a phase's windows; ``before`` is what the phase before made, None for the first."""
-        weights, after = weight_2d(stage.lattice), _Cells(stage, self.level.channels)
-        for batch, count in self._batches(stage):
-            windows = self._denoise(phase, batch, count, before)
-            for (row, col), window in zip(batch[:count], windows, strict=False):
-                after.add(weights * window, row, col)
-        return after
+    def _phase(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
+        """The windows of a phase after its last step; ``held`` are those of the phase before, none for the first."""
+        phase, lattice = self.request.synthesis.phases[stage], self.pieces.stages[stage].lattice
+        for batch, count in self._batches(windows):
+            places = [(i * lattice.stride + lattice.shift, j * lattice.stride + lattice.shift) for i, j in batch]
+            cells = None if stage == 0 else np.stack([self._gather(stage - 1, row, col, phase.tile, held) for row, col in places])
+            yield from self._denoise(phase, places, count, cells)[:count]
 
     @torch.inference_mode()
-    def _denoise(self, phase: PhaseRecord, batch: list[tuple[int, int]], count: int, before: _Cells | None) -> Array:
-        """A batch of windows (given by their corners, the first ``count`` of them real) through the phase's steps."""
+    def _denoise(self, phase: PhaseRecord, places: list[tuple[int, int]], count: int, before: Array | None) -> Array:
+        """A batch of windows, given by their first cells and the first ``count`` of them real, through the phase's steps."""
         level = self.level
-        if before is None:
-            cells = level.start(self._noise("L0/init", batch))
-        else:
-            cells = self.model.to_device(np.stack([before.read(row, col, phase.tile) for row, col in batch]))
-        conditions = level.conditions([self.request.prompt] * len(batch), self._scenes(batch))
+        cells = level.start(self._noise("L0/init", places)) if before is None else self.model.to_device(before)
+        conditions = level.conditions([self.request.prompt] * len(places), self._scenes(places))
         solver = level.solver(phase.first, phase.last)
         for step in range(phase.first, phase.last):
             self._stop_if_cancelled()
             output = level.predict(cells, step, conditions)
-            cells = solver.step(cells, output, self._noise(f"L0/step{step}", batch) if level.stochastic else None)
-            self.done += count * passes(self.request)
-            if self.progress is not None:
-                self.progress(Progress("synthesis", self.done, self.total))
+            cells = solver.step(cells, output, self._noise(f"L0/step{step}", places) if level.stochastic else None)
+            self.report(count * passes(self.request))
         return _finite(cells, last=phase.last == len(level.noise_levels))
 
-    def decoded(self, stage: Stage, latents: _Cells, valid: Valid | None, band_rows: int) -> Iterator[Band]:
-        """The bands: windows decoded row by row and blended; what reaches below a band is carried into the next."""
-        grid, scale, tile = self.request.grid, self.level.scale, stage.lattice.tile
-        weights = weight_2d(Lattice(tile * scale, stage.lattice.stride * scale))
-        tops = corners(stage.lattice, stage.windows)[:, 0] * scale - grid.row
-        carried = np.zeros((BANDS, 0, grid.width), np.float32)
-        begun = 0
-        for row0, mask in valid_rows(grid, valid, band_rows):
-            height = len(mask)
-            strip = np.zeros((BANDS, height + tile * scale, grid.width), np.float32)
-            strip[:, : carried.shape[1]] = carried
-            end = int(np.searchsorted(tops, row0 + height))
-            for batch, count in self._batches(Stage(stage.lattice, stage.windows[begun:end])):
-                windows = self._decode(np.stack([latents.read(row, col, tile) for row, col in batch]))
-                for (row, col), window in zip(batch[:count], windows, strict=False):
-                    _add(strip, weights * window, row * scale - grid.row - row0, col * scale - grid.col)
-            begun, carried = end, strip[:, height:]
-            pixels = np.rint(np.clip((strip[:, :height] + 1) * 127.5, 0, 255)).astype(np.uint8)
-            yield Band(row0, pixels * mask, mask)
+    def _decoder(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
+        """The windows of a decoder that is not local, in pixels."""
+        lattice = self.pieces.stages[stage].lattice
+        for batch, count in self._batches(windows):
+            places = [(i * lattice.stride + lattice.shift, j * lattice.stride + lattice.shift) for i, j in batch]
+            yield from self._decode(np.stack([self._gather(stage - 1, row, col, lattice.tile, held) for row, col in places]))[:count]
+
+    def _picture(self, block: Block, held: Held) -> NDArray[np.uint8]:
+        """A block of the picture, cut to the grid: 0 where no pixel is wanted."""
+        level, side = self.level, self.pieces.side
+        row, col = block.row * side, block.col * side
+        if level.decoder_tile is None:
+            cells, tile = self._gather(block.stage - 1, row, col, side, held), level.tile
+            whole = np.empty((BANDS, side * level.scale, side * level.scale), np.float32)
+            for batch, count in self._batches([(i, j) for i in range(side // tile) for j in range(side // tile)]):
+                tiles = self._decode(np.stack([cells[:, i * tile : (i + 1) * tile, j * tile : (j + 1) * tile] for i, j in batch]))
+                for (i, j), pixels in zip(batch[:count], tiles, strict=False):
+                    size = tile * level.scale
+                    whole[:, i * size : (i + 1) * size, j * size : (j + 1) * size] = pixels
+        else:
+            whole = self._gather(block.stage - 1, row, col, side, held, level.scale)
+        row0, col0, height, width = self.pieces.pixels(block)
+        top, left = row0 - (row * level.scale - self.request.grid.row), col0 - (col * level.scale - self.request.grid.col)
+        cut = whole[:, top : top + height, left : left + width]
+        pixels = np.rint(np.clip((cut + 1) * 127.5, 0, 255)).astype(np.uint8)
+        return pixels if self.valid is None else pixels * self.valid(row0, col0, height, width)
+
+    def _gather(self, stage: int, row: int, col: int, size: int, held: Held, scale: int = 1) -> Array:
+        """Cells [row, row + size) x [col, col + size) of a stage: the weighted mean of its windows, added in row-major order (S2).
+
+        With ``scale`` the windows are pixels, so many a cell. Cells that no window made are 0; nobody reads such.
+        """
+        lattice = self.pieces.stages[stage].lattice
+        weights = _weights(lattice, scale)
+        target: Array | None = None
+        for i in windows_touching(row, row + size, lattice):
+            for j in windows_touching(col, col + size, lattice):
+                window = held.get((i, j))
+                if window is None:
+                    continue
+                if target is None:
+                    target = np.zeros((len(window), size * scale, size * scale), np.float32)
+                top, left = (index * lattice.stride + lattice.shift - start for index, start in ((i, row), (j, col)))
+                _add(target, weights * window, top * scale, left * scale)
+        assert target is not None, "a block was asked for that nobody needs"
+        return target
 
     @torch.inference_mode()
     def _decode(self, cells: Array) -> Array:
@@ -171,24 +276,27 @@ class _Run:
         if self.cancelled is not None and self.cancelled():
             raise CancelledError("The run was cancelled; start it again to have the picture.")
 
-    def _batches(self, stage: Stage) -> Iterator[tuple[list[tuple[int, int]], int]]:
-        """Corners (row, column) of windows, ``batch_size`` at a time, and how many are real.
+    def _batches(self, windows: list[tuple[int, int]]) -> Iterator[tuple[list[tuple[int, int]], int]]:
+        """Windows, ``batch_size`` at a time, and how many are real.
 
         A short batch is filled with its last window: results may depend, in the last bits, on the shape of a batch.
         """
-        places = [(int(row), int(col)) for row, col in corners(stage.lattice, stage.windows)]
-        for first in range(0, len(places), self.batch_size):
-            batch = places[first : first + self.batch_size]
+        for first in range(0, len(windows), self.batch_size):
+            batch = windows[first : first + self.batch_size]
             yield batch + batch[-1:] * (self.batch_size - len(batch)), len(batch)
 
-    def _noise(self, name: str, batch: list[tuple[int, int]]) -> torch.Tensor:
+    def _noise(self, name: str, places: list[tuple[int, int]]) -> torch.Tensor:
         tile, channels = self.level.tile, self.level.channels
-        return self.model.to_device(np.stack([noise_normal(self.request.seed, name, row, col, tile, tile, channels) for row, col in batch]))
+        return self.model.to_device(np.stack([noise_normal(self.request.seed, name, row, col, tile, tile, channels) for row, col in places]))
 
-    def _scenes(self, batch: list[tuple[int, int]]) -> list[SceneMetadata]:
+    def _scenes(self, places: list[tuple[int, int]]) -> list[SceneMetadata]:
         """The scene at each window's centre."""
-        centres = (np.array(batch, np.float64) + self.level.tile / 2) * self.level.scale
+        centres = (np.array(places, np.float64) + self.level.tile / 2) * self.level.scale
         return self.scene_at(centres[:, 1] - self.request.grid.col, centres[:, 0] - self.request.grid.row)
+
+
+def _weights(lattice: Lattice, scale: int) -> Array:
+    return weight_2d(Lattice(lattice.tile * scale, lattice.stride * scale))
 
 
 def _add(target: Array, source: Array, row: int, col: int) -> None:

@@ -23,15 +23,6 @@ class Lattice:
     shift: int = 0
 
 
-@dataclass(frozen=True)
-class Region:
-    """Cells wanted: ``mask`` (rows, columns) bool, its upper left cell at world cell (row0, col0)."""
-
-    row0: int
-    col0: int
-    mask: NDArray[np.bool_]
-
-
 def windows_touching(start: int, stop: int, lattice: Lattice) -> range:
     """The window indices j, along one axis, that cover any cell of [start, stop)."""
     if stop <= start:
@@ -77,38 +68,6 @@ def weight_2d(lattice: Lattice) -> NDArray[np.float32]:
     return np.outer(line, line).astype(np.float32)
 
 
-def windows_reaching(lattice: Lattice, region: Region) -> NDArray[np.int64]:
-    """The windows that cover a wanted cell, (n, 2) as (row, column) index, in row-major order."""
-    height, width = region.mask.shape
-    columns = windows_touching(region.col0, region.col0 + width, lattice)
-    left = np.array([window_bounds(j, lattice)[0] for j in columns], np.int64) - region.col0
-    starts, ends = np.clip(left, 0, width), np.clip(left + lattice.tile, 0, width)
-    found = [np.empty((0, 2), np.int64)]
-    for i in windows_touching(region.row0, region.row0 + height, lattice):
-        top, bottom = (edge - region.row0 for edge in window_bounds(i, lattice))
-        wanted = np.concatenate([[0], np.cumsum(region.mask[max(top, 0) : bottom].any(axis=0))])
-        hits = np.flatnonzero(wanted[ends] > wanted[starts]) + columns.start
-        found.append(np.stack([np.full_like(hits, i), hits], axis=1))
-    return np.concatenate(found)
-
-
 def corners(lattice: Lattice, windows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Upper left world cell (n, 2) as (row, column) of each window."""
     return windows * lattice.stride + lattice.shift
-
-
-def box(lattice: Lattice, windows: NDArray[np.int64]) -> tuple[int, int, int, int]:
-    """The smallest rectangle of cells around the windows (at least one): (row0, col0, height, width)."""
-    tops = corners(lattice, windows)
-    row0, col0 = tops.min(axis=0).tolist()
-    height, width = (tops.max(axis=0) + lattice.tile - (row0, col0)).tolist()
-    return row0, col0, height, width
-
-
-def footprint(lattice: Lattice, windows: NDArray[np.int64]) -> Region:
-    """All cells of the windows (at least one) together."""
-    row0, col0, height, width = box(lattice, windows)
-    mask = np.zeros((height, width), np.bool_)
-    for row, col in corners(lattice, windows) - (row0, col0):
-        mask[row : row + lattice.tile, col : col + lattice.tile] = True
-    return Region(row0, col0, mask)

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rsgeo.errors import InputError
-from rsgeo.request import GridRecord, PhaseRecord, Request
-from rsgeo.synthesis.lattice import Lattice, Region, box, footprint, windows_reaching
-from rsgeo.synthesis.phases import lattice_of, plan_cost, plan_halo
+from rsgeo.request import Request
+from rsgeo.synthesis.blocks import Block, Graph, Stage, Valid, valid_rows
+from rsgeo.synthesis.phases import plan_cost, plan_halo
 
 BANDS = 3
 """Red, green, blue."""
 
-Valid = Callable[[int, int, int, int], NDArray[np.bool_]]
-"""``valid(row0, col0, height, width)`` -> (height, width) bool, True where a pixel is wanted; (0, 0) is the grid's upper left pixel."""
-
 _ROWS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One phase's (or the decoder's) lattice and the windows of it that must run: (n, 2) row and column index, row-major."""
-
-    lattice: Lattice
-    windows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -73,79 +57,53 @@ def plan(
     Raises InputError when no pixel is valid.
     """
     phases, grid = request.synthesis.phases, request.grid
-    lattice = decoder_lattice(phases, decoder_tile, decoder_stride)
-    stages, decoder = schedule(phases, wanted_cells(grid, scale, valid), lattice, local=decoder_tile is None)
-    total = evaluations(request, stages)
+    graph = Graph(grid, phases, scale=scale, decoder_tile=decoder_tile, decoder_stride=decoder_stride, valid=valid)
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
-    minimum = pixels / (phases[-1].tile * scale) ** 2 * steps * passes(request)
-    held = sorted(4 * channels * math.prod(box(stage.lattice, stage.windows)[2:]) for stage in stages)
+    total = evaluations(request, graph.stages)
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
         valid_pixels=pixels,
-        windows=tuple(len(stage.windows) for stage in stages),
-        decoder_windows=len(decoder.windows),
+        windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
+        decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
         evaluations=total,
-        cost=total / minimum,
+        cost=total / (pixels / (phases[-1].tile * scale) ** 2 * steps * passes(request)),
         steady_cost=plan_cost(phases),
         halo_px=plan_halo(phases, scale),
         output_bytes=(BANDS + 1) * grid.width * grid.height,
-        memory_bytes=sum(held[-2:]),
+        memory_bytes=_held_bytes(graph, channels, len(phases)),
     )
 
 
-def decoder_lattice(phases: Sequence[PhaseRecord], tile: int | None, stride: int | None) -> Lattice:
-    """The decoder's windows; a local decoder (``tile`` None) works on butt-joined tiles, for there is nothing to blend."""
-    if tile is None:
-        return Lattice(phases[-1].tile, phases[-1].tile)
-    return Lattice(tile, 3 * tile // 4 if stride is None else stride)
+def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
+    """Bytes of the blocks that are held at once, at most."""
 
+    def size(block: Block) -> int:
+        if block.stage == graph.picture:
+            _, _, height, width = graph.pixels(block)
+            return BANDS * height * width
+        tile, stage = graph.stages[block.stage].lattice.tile, block.stage
+        window = 4 * channels * tile**2 if stage < phases else 4 * BANDS * (tile * graph.scale) ** 2
+        return window * len(graph.windows(block))
 
-def schedule(phases: Sequence[PhaseRecord], wanted: Region, decoder: Lattice, *, local: bool) -> tuple[tuple[Stage, ...], Stage]:
-    """The windows of every phase (first to last) and of the decoder on which the wanted cells depend, and no others.
-
-    From the end backwards: what a window reads is what the stage before must make whole. A ``local`` decoder needs only the wanted cells.
-    """
-    last = Stage(decoder, windows_reaching(decoder, wanted))
-    needed = wanted if local else footprint(decoder, last.windows)
-    stages: list[Stage] = []
-    for lattice in (lattice_of(phase) for phase in reversed(phases)):
-        stages.insert(0, Stage(lattice, windows_reaching(lattice, needed)))
-        needed = footprint(lattice, stages[0].windows)
-    return tuple(stages), last
+    held = most = 0
+    for _, pictures, waves in graph.walk():
+        for wave in waves:
+            held += sum(map(size, wave.blocks))
+            most = max(most, held)
+            held -= sum(map(size, wave.free))
+        held -= sum(map(size, pictures))
+    return most
 
 
 def evaluations(request: Request, stages: Sequence[Stage]) -> int:
-    """Evaluations of the network by one window."""
+    """Evaluations of the network by one window; ``stages`` begin with the phases."""
     return passes(request) * sum(
-        len(stage.windows) * (phase.last - phase.first) for phase, stage in zip(request.synthesis.phases, stages, strict=True)
+        len(stage.windows) * (phase.last - phase.first) for phase, stage in zip(request.synthesis.phases, stages, strict=False)
     )
 
 
 def passes(request: Request) -> int:
     """Evaluations of the network a window and step: with and without the wish under guidance (a scale above 1), else one."""
     return 2 if request.sampler.guidance_scale > 1 else 1
-
-
-def valid_rows(grid: GridRecord, valid: Valid | None, rows: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """The mask of valid pixels in bands of ``rows`` rows: (first row of the band in the grid, (height, width) bool)."""
-    for row0 in range(0, grid.height, rows):
-        height = min(rows, grid.height - row0)
-        everything = np.ones((height, grid.width), np.bool_)
-        yield row0, everything if valid is None else valid(row0, 0, height, grid.width)
-
-
-def wanted_cells(grid: GridRecord, scale: int, valid: Valid | None) -> Region:
-    """The cells that hold a valid pixel. Raises InputError when there is none."""
-    row0, col0 = grid.row // scale, grid.col // scale
-    mask = np.zeros((-(-(grid.row + grid.height) // scale) - row0, -(-(grid.col + grid.width) // scale) - col0), np.bool_)
-    columns = grid.col - col0 * scale, -(grid.col + grid.width) % scale
-    for first, pixels in valid_rows(grid, valid, _ROWS_AT_ONCE):
-        top, bottom = grid.row + first, grid.row + first + len(pixels)
-        whole = np.pad(pixels, ((top % scale, -bottom % scale), columns))
-        blocks = whole.reshape(whole.shape[0] // scale, scale, mask.shape[1], scale)
-        mask[top // scale - row0 :][: len(blocks)] |= np.asarray(blocks.any(axis=(1, 3)))
-    if not mask.any():
-        raise InputError("The area covers no pixel of its grid; choose a finer resolution or a larger area.")
-    return Region(row0, col0, mask)

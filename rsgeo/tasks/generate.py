@@ -21,8 +21,6 @@ from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.tasks.resolve import Resolved, in_region, resolve
 
-BAND_ROWS = 512
-
 
 def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
     """Make the picture that ``ask`` describes, as a COG at ``out``, or in memory without ``out``.
@@ -150,7 +148,6 @@ def _bands(resolved: Resolved, runtime: Runtime) -> tuple[Iterator[Any], dict[st
         scene_at=scenes_of_windows(request, record),
         progress=runtime.progress,
         cancelled=runtime.cancelled,
-        band_rows=BAND_ROWS,
     )
     facts = {
         "rsgeo": __version__,

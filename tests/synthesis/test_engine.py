@@ -11,6 +11,7 @@ import torch
 from rsgeo.errors import CancelledError, InputError, ModelError
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata, Value
+from rsgeo.synthesis import blocks
 from rsgeo.synthesis.engine import bands
 from rsgeo.synthesis.phases import noise_levels, plan_k
 from rsgeo.synthesis.plan import plan
@@ -166,15 +167,17 @@ def test_masked_areas_have_the_pixels_of_the_full_one_and_nothing_else(k):
     assert level.windows < 0.6 * everything.windows
 
 
-def test_batch_size_and_band_height_change_nothing_that_can_be_seen():
+@pytest.mark.parametrize("decoder", [{}, {"decoder_tile": 8, "decoder_stride": 6}], ids=["local", "overlap"])
+def test_the_side_of_blocks_changes_nothing(monkeypatch, decoder):
+    asked = request(*BIG)
+    pixels, _ = picture(asked, Mixer(**decoder))
+    monkeypatch.setattr(blocks, "_SIDE_PX", 96)
+    assert np.array_equal(picture(asked, Mixer(**decoder))[0], pixels)
+
+
+def test_batch_size_changes_nothing_that_can_be_seen():
     asked = request(*BIG)
     pixels, _ = picture(asked)
-    for rows in (1, 7, 64):
-        assert np.array_equal(picture(asked, band_rows=rows)[0], pixels)
-        assert np.array_equal(
-            picture(asked, Mixer(decoder_tile=8, decoder_stride=6), band_rows=rows)[0],
-            picture(asked, Mixer(decoder_tile=8, decoder_stride=6))[0],
-        )
     for batch in (1, 16):
         other = picture(asked, Mixer(batch=batch))[0]
         assert np.abs(other.astype(int) - pixels).max() <= 1
@@ -258,7 +261,7 @@ class Broken(Mixer):
 def test_a_broken_model_gives_an_error_and_no_band(where, value, words):
     asked = request(*BIG)
     with pytest.raises(ModelError, match=words):
-        next(bands(Model(Broken(where, value)), asked, batch_size=3, scene_at=world_scene(asked), band_rows=16))
+        next(bands(Model(Broken(where, value)), asked, batch_size=3, scene_at=world_scene(asked)))
 
 
 def test_flat_latents_are_an_error_even_for_a_single_pixel():

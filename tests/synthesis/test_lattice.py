@@ -9,14 +9,10 @@ from hypothesis import strategies as st
 
 from rsgeo.synthesis.lattice import (
     Lattice,
-    Region,
     cone,
-    corners,
-    footprint,
     weight_1d,
     weight_2d,
     window_bounds,
-    windows_reaching,
     windows_touching,
 )
 
@@ -78,34 +74,3 @@ def test_the_cone_is_what_brute_force_finds(lattices, start, length):
         windows = [range(*window_bounds(j, lattice)) for j in range(-120, 120)]
         cells = {cell for window in windows if not cells.isdisjoint(window) for cell in window}
     assert cone(start, start + length, lattices) == (min(cells), max(cells) + 1)
-
-
-@settings(deadline=None)
-@given(
-    lattice=LATTICES,
-    row0=st.integers(-30, 30),
-    col0=st.integers(-30, 30),
-    mask=st.integers(1, 2**24 - 1),
-)
-def test_reaching_windows_are_exactly_those_over_a_wanted_cell(lattice, row0, col0, mask):
-    region = Region(row0, col0, np.array([mask >> k & 1 for k in range(24)], bool).reshape(4, 6))
-    wanted = {(row0 + r, col0 + c) for r, c in zip(*np.nonzero(region.mask), strict=True)}
-    brute = [
-        (i, j)
-        for i in range(-60, 60)
-        for j in range(-60, 60)
-        if any(
-            0 <= r - i * lattice.stride - lattice.shift < lattice.tile and 0 <= c - j * lattice.stride - lattice.shift < lattice.tile
-            for r, c in wanted
-        )
-    ]
-    assert [tuple(w) for w in windows_reaching(lattice, region).tolist()] == brute
-
-
-def test_the_footprint_is_the_union_of_windows():
-    lattice = Lattice(4, 3, 1)
-    windows = np.array([(-1, -1), (0, 2)])
-    region = footprint(lattice, windows)
-    assert (region.row0, region.col0) == tuple(corners(lattice, windows)[0]) == (-2, -2)
-    assert region.mask.sum() == 32 and region.mask.shape == (7, 13)
-    assert region.mask[:4, :4].all() and region.mask[3:, 9:].all()
