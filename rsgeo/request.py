@@ -93,7 +93,7 @@ class Synthesis(_Record):
 
     plan: str
     version: Literal[1] = 1
-    phases: tuple[PhaseRecord, ...]
+    phases: tuple[PhaseRecord, ...] = Field(min_length=1)
 
 
 class Reference(_Record):

@@ -30,7 +30,8 @@ class Progress:
 class Runtime:
     """Device, number type, batch size and hooks of one run.
 
-    ``cancelled`` is asked between batches; when it answers True the run ends with nothing written.
+    ``cancelled`` is asked between batches; when it answers True the run ends with nothing written. ``fresh`` discards the finished work of an
+    earlier run that was interrupted.
     """
 
     device: Device = "auto"
@@ -38,6 +39,7 @@ class Runtime:
     batch_size: int | None = None
     compile: bool = False
     overwrite: bool = False
+    fresh: bool = False
     reproducible: bool = False
     sidecar: bool = True
     private: bool = False

@@ -36,6 +36,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @options.machine
 @click.option("--co", "creation", multiple=True, metavar="KEY=VALUE", help="GDAL creation option, for example COMPRESS=JPEG.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--fresh", is_flag=True, help="Discard the finished work of an interrupted run instead of going on.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
 @click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
 @click.option("--preview", type=options.OUTPUT, metavar="PNG", help="Write a small picture as well.")
@@ -51,6 +52,7 @@ def command(
     batch_size: int | None,
     creation: tuple[str, ...],
     overwrite: bool,
+    fresh: bool,
     dry_run: bool,
     quiet: bool,
     preview: Path | None,
@@ -83,6 +85,7 @@ def command(
             dtype=dtype,
             batch_size=batch_size,
             overwrite=overwrite,
+            fresh=fresh,
             reproducible=reproducible,
             sidecar=not no_sidecar,
             private=private,

@@ -195,7 +195,8 @@ class _Spans:
             self.hit[i - self.rows.start] |= counts[self.ends] > counts[self.starts]
 
     def windows(self) -> NDArray[np.int64]:
-        return np.argwhere(self.hit) + np.array([self.rows.start, self.cols.start])
+        found: NDArray[np.int64] = np.argwhere(self.hit) + np.array([self.rows.start, self.cols.start])
+        return found
 
 
 def windows_read(lattice: Lattice, reader: Lattice, windows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -209,7 +210,8 @@ def windows_read(lattice: Lattice, reader: Lattice, windows: NDArray[np.int64]) 
     (top, left), (bottom, right) = (firsts - origin).T, (ends - origin).T
     for rows, cols, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
         np.add.at(marks, (rows, cols), sign)
-    return np.argwhere(marks.cumsum(axis=0).cumsum(axis=1) > 0) + origin
+    found: NDArray[np.int64] = np.argwhere(marks.cumsum(axis=0).cumsum(axis=1) > 0) + origin
+    return found
 
 
 def valid_rows(grid: GridRecord, valid: Valid | None, rows: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:

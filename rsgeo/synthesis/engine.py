@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.plan import BANDS, evaluations, passes
+from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.tilemodel import Level, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
@@ -44,52 +44,10 @@ class Band:
     mask: NDArray[np.bool_]
 
 
-class Store(Protocol):
-    """Where finished blocks are kept until nobody needs them. ``done`` are those that are there from before."""
-
-    @property
-    def done(self) -> frozenset[Block]: ...
-
-    def put(self, block: Block, array: NDArray[np.generic]) -> None: ...
-
-    def get(self, block: Block) -> NDArray[np.generic]: ...
-
-    def free(self, block: Block) -> None: ...
-
-
-class MemoryStore:
-    """Blocks in memory."""
-
-    done: frozenset[Block] = frozenset()
-
-    def __init__(self) -> None:
-        self._arrays: dict[Block, NDArray[np.generic]] = {}
-
-    def put(self, block: Block, array: NDArray[np.generic]) -> None:
-        self._arrays[block] = array
-
-    def get(self, block: Block) -> NDArray[np.generic]:
-        return self._arrays[block]
-
-    def free(self, block: Block) -> None:
-        del self._arrays[block]
-
-
-def graph(request: Request, level: Level, valid: Valid | None) -> Graph:
-    """The blocks of a request for a model's level."""
-    return Graph(
-        request.grid,
-        request.synthesis.phases,
-        scale=level.scale,
-        decoder_tile=level.decoder_tile,
-        decoder_stride=level.decoder_stride,
-        valid=valid,
-    )
-
-
 def bands(
     model: TileModel,
     request: Request,
+    pieces: Graph,
     *,
     batch_size: int,
     scene_at: SceneAt,
@@ -98,15 +56,14 @@ def bands(
     cancelled: Callable[[], bool] | None = None,
     store: Store | None = None,
 ) -> Iterator[Band]:
-    """The picture of ``request``, top to bottom, in bands that cover the whole grid.
+    """The picture of ``request``, top to bottom, in bands that cover the whole grid; ``pieces`` are its blocks.
 
-    Only windows that reach a pixel marked by ``valid`` (None: all pixels) are run, ``batch_size`` at a time; progress counts evaluations
-    of the network. What is ``done`` in the ``store`` is not made again. Bands are held back until the picture is known not to be uniform.
-    Raises InputError for a plan that does not fit the model or an area without pixels, ModelError when the model gives NaN, infinity or one
-    single colour, CancelledError when ``cancelled`` answers True.
+    ``valid`` is the mask that the blocks were found with. Windows run ``batch_size`` at a time; progress counts evaluations of the network.
+    What is ``done`` in the ``store`` is not made again. Bands are held back until the picture is known not to be uniform. Raises InputError
+    for a plan that does not fit the model, ModelError when the model gives NaN, infinity or one single colour, CancelledError when
+    ``cancelled`` answers True.
     """
-    level = level_of(model, request)
-    pieces, kept = graph(request, level, valid), MemoryStore() if store is None else store
+    kept = MemoryStore() if store is None else store
     total = evaluations(request, pieces.stages)
     done = sum(evaluations_of(request, pieces, block) for block in kept.done)
 
@@ -151,8 +108,8 @@ def evaluations_of(request: Request, pieces: Graph, block: Block) -> int:
     return passes(request) * (phase.last - phase.first) * len(pieces.windows(block))
 
 
-def level_of(model: TileModel, request: Request) -> Level:
-    """The model's only level, after checking that the request's phases walk through exactly its steps."""
+def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
+    """The model's only level, after checking that the request's phases walk through exactly its steps and the blocks are cut for it."""
     if len(model.levels) != 1:
         raise InputError(f"Models of {len(model.levels)} levels cannot be run yet; choose a model of one level.")
     level, phases = model.levels[0], request.synthesis.phases
@@ -161,6 +118,9 @@ def level_of(model: TileModel, request: Request) -> Level:
         raise InputError(f"The plan's phases are not the sampler's {len(level.noise_levels)} steps in order; make a new request.")
     if any(phase.tile != level.tile or phase.stride > phase.tile for phase in phases):
         raise InputError(f"The plan's windows do not fit the model's tile of {level.tile} cells; make a new request.")
+    decoder = pieces.stages[-1].lattice.tile if pieces.picture > len(phases) else None
+    if (pieces.scale, decoder) != (level.scale, level.decoder_tile):
+        raise InputError("The model's record states another scale or decoder than its weights have; install the model again.")
     return level
 
 
@@ -179,7 +139,7 @@ class Maker:
         report: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.model, self.level, self.request, self.pieces = model, level_of(model, request), request, pieces
+        self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
         self.batch_size, self.scene_at, self.valid, self.report, self.cancelled = batch_size, scene_at, valid, report, cancelled
 
     def make(self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]]) -> Iterator[tuple[Block, NDArray[np.generic]]]:
@@ -244,8 +204,10 @@ class Maker:
         row0, col0, height, width = self.pieces.pixels(block)
         top, left = row0 - (row * level.scale - self.request.grid.row), col0 - (col * level.scale - self.request.grid.col)
         cut = whole[:, top : top + height, left : left + width]
-        pixels = np.rint(np.clip((cut + 1) * 127.5, 0, 255)).astype(np.uint8)
-        return pixels if self.valid is None else pixels * self.valid(row0, col0, height, width)
+        painted: NDArray[np.uint8] = np.rint(np.clip((cut + 1) * 127.5, 0, 255)).astype(np.uint8)
+        if self.valid is not None:
+            painted *= self.valid(row0, col0, height, width)
+        return painted
 
     def _gather(self, stage: int, row: int, col: int, size: int, held: Held, scale: int = 1) -> Array:
         """Cells [row, row + size) x [col, col + size) of a stage: the weighted mean of its windows, added in row-major order (S2).

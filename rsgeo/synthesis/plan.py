@@ -43,21 +43,9 @@ class SynthesisPlan:
         return asdict(self)
 
 
-def plan(
-    request: Request,
-    *,
-    scale: int,
-    channels: int,
-    decoder_tile: int | None = None,
-    decoder_stride: int | None = None,
-    valid: Valid | None = None,
-) -> SynthesisPlan:
-    """The plan of ``request`` for a model of one level: ``scale`` pixels and ``channels`` numbers a cell, decoder in cells (None: local).
-
-    Raises InputError when no pixel is valid.
-    """
+def plan(request: Request, graph: Graph, *, channels: int, valid: Valid | None = None) -> SynthesisPlan:
+    """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph."""
     phases, grid = request.synthesis.phases, request.grid
-    graph = Graph(grid, phases, scale=scale, decoder_tile=decoder_tile, decoder_stride=decoder_stride, valid=valid)
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
     total = evaluations(request, graph.stages)
@@ -68,9 +56,9 @@ def plan(
         windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
         decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
         evaluations=total,
-        cost=total / (pixels / (phases[-1].tile * scale) ** 2 * steps * passes(request)),
+        cost=total / (pixels / (phases[-1].tile * graph.scale) ** 2 * steps * passes(request)),
         steady_cost=plan_cost(phases),
-        halo_px=plan_halo(phases, scale),
+        halo_px=plan_halo(phases, graph.scale),
         output_bytes=(BANDS + 1) * grid.width * grid.height,
         memory_bytes=_held_bytes(graph, channels, len(phases)),
     )

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
-from rsgeo.errors import InputError, RsgeoError
+from rsgeo._version import __version__
+from rsgeo.errors import CancelledError, InputError, RsgeoError, RsgeoWarning
 from rsgeo.geo import grid, preview, provenance, raster, sidecars
 from rsgeo.geo.aoi import AOI
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Ask, Request
 from rsgeo.runtime import Progress, Result, Runtime
 from rsgeo.scene import SceneMetadata, Value
+from rsgeo.synthesis import job
 from rsgeo.synthesis import plan as plans
+from rsgeo.synthesis.blocks import Graph
+from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.plan import SynthesisPlan
+from rsgeo.synthesis.store import MemoryStore
 from rsgeo.tasks.resolve import Resolved, in_region, resolve
 
+_SMALL_BLOCKS = 9
+"""An area of so many blocks is made again faster than a job directory is worth."""
 
 def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
     """Make the picture that ``ask`` describes, as a COG at ``out``, or in memory without ``out``.
@@ -33,11 +43,16 @@ def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = 
 
 def plan(resolved: Resolved) -> SynthesisPlan:
     """Windows, evaluations and sizes of a request, without loading the model."""
-    record = resolved.record
-    return plans.plan(
-        resolved.request,
+    return plans.plan(resolved.request, graph(resolved), channels=resolved.record.channels, valid=valid_pixels(resolved))
+
+
+def graph(resolved: Resolved) -> Graph:
+    """The windows and blocks of a request."""
+    request, record = resolved.request, resolved.record
+    return Graph(
+        request.grid,
+        request.synthesis.phases,
         scale=record.scale,
-        channels=record.channels,
         decoder_tile=record.decoder_tile,
         decoder_stride=record.decoder_stride,
         valid=valid_pixels(resolved),
@@ -45,19 +60,38 @@ def plan(resolved: Resolved) -> SynthesisPlan:
 
 
 def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
-    """Compute a resolved request and write it, or keep it in memory when ``out`` is None."""
-    request, record = resolved.request, resolved.record
+    """Compute a resolved request and write it, or keep it in memory when ``out`` is None.
+
+    A large area is computed in a job directory beside ``out``: the same call goes on where an interrupted one stopped.
+    """
+    request = resolved.request
     geobox = grid.geobox(request.grid)
     if out is not None:
         _check_outputs(out, geobox, runtime)
-    bands, facts = _bands(resolved, runtime)
+    pieces = graph(resolved)
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
+        bands, facts = _bands(resolved, pieces, runtime, MemoryStore())
         for band in bands:
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts)
+    if len(pieces.pictures) <= _SMALL_BLOCKS:
+        return _write(resolved, pieces, out, geobox, runtime, MemoryStore())
+    how = _how(runtime, resolved.record)
+    with JobDir(job.folder_of(out), request, pieces.picture, how, fresh=runtime.fresh) as store:
+        try:
+            result = _write(resolved, pieces, out, geobox, _as_begun(runtime, how, store.how), store)
+        except (KeyboardInterrupt, CancelledError) as error:
+            raise CancelledError(f"Interrupted; what is finished stays in {store.folder}, and the same command goes on from there.") from error
+        store.remove()
+    return result
+
+
+def _write(resolved: Resolved, pieces: Graph, out: Path, geobox: GeoBox, runtime: Runtime, store: MemoryStore | JobDir) -> Result:
+    request, record = resolved.request, resolved.record
+    bands, facts = _bands(resolved, pieces, runtime, store)
     marks = provenance.Marks(
         request=request,
         run=facts,
@@ -85,6 +119,39 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
             path.unlink(missing_ok=True)
         raise
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
+
+
+def _how(runtime: Runtime, record: CatalogRecord) -> dict[str, Any]:
+    """What of the runtime could be seen in the last bits of the pixels, and is therefore kept for a whole job."""
+    from rsgeo.hub.devices import pick_device, pick_dtype
+
+    device = pick_device(runtime.device)
+    dtype = {str(found): name for name, found in ((name, pick_dtype(name, device)) for name in ("fp32", "bf16", "fp16"))}
+    return {
+        "batch_size": _batch_size(runtime, record),
+        "dtype": dtype[str(pick_dtype(runtime.dtype, device))],
+        "device": device.type,
+        "rsgeo": __version__,
+    }
+
+
+def _as_begun(runtime: Runtime, how: dict[str, Any], begun: dict[str, Any]) -> Runtime:
+    """The runtime of the run that began the job, as far as this machine can; what differs is said."""
+    for name, said, here in (("batch_size", runtime.batch_size, how["batch_size"]), ("dtype", runtime.dtype != "auto", how["dtype"])):
+        if said and here != begun[name]:
+            warnings.warn(f"The interrupted run that goes on here had {name} {begun[name]}; so has this one.", RsgeoWarning, stacklevel=3)
+    for name in ("device", "rsgeo"):
+        if how[name] != begun[name]:
+            words = f"The interrupted run that goes on here used {name} {begun[name]}, this one uses {how[name]}; pixels may differ by a grey level."
+            warnings.warn(words, RsgeoWarning, stacklevel=3)
+    return replace(runtime, batch_size=begun["batch_size"], dtype=begun["dtype"])
+
+
+def _batch_size(runtime: Runtime, record: CatalogRecord) -> int:
+    batch_size = runtime.batch_size or record.defaults.batch_size
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be 1 or more, got {batch_size}.")
+    return batch_size
 
 
 def valid_pixels(resolved: Resolved) -> Callable[[int, int, int, int], NDArray[np.bool_]] | None:
@@ -119,14 +186,13 @@ def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDAr
     return scenes
 
 
-def _bands(resolved: Resolved, runtime: Runtime) -> tuple[Iterator[Any], dict[str, Any]]:
+def _bands(resolved: Resolved, pieces: Graph, runtime: Runtime, store: MemoryStore | JobDir) -> tuple[Iterator[Any], dict[str, Any]]:
     """The engine's bands, and the facts of the run (PROVENANCE.md section 6)."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
     import diffusers
     import rasterio
     import torch
 
-    from rsgeo._version import __version__
     from rsgeo.hub.load import load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
     from rsgeo.synthesis import engine
@@ -137,17 +203,17 @@ def _bands(resolved: Resolved, runtime: Runtime) -> tuple[Iterator[Any], dict[st
         str(record.folder), device=runtime.device, dtype=runtime.dtype, compile=runtime.compile, adapters=request.model.adapters
     )
     _report(runtime, Progress("load", 1, 1))
-    batch_size = runtime.batch_size or record.defaults.batch_size
-    if batch_size < 1:
-        raise InputError(f"--batch-size must be 1 or more, got {batch_size}.")
+    batch_size = _batch_size(runtime, record)
     bands = engine.bands(
         LatentTileModel(pipeline, request.sampler, request.negative_prompt),
         request,
+        pieces,
         batch_size=batch_size,
         valid=valid_pixels(resolved),
         scene_at=scenes_of_windows(request, record),
         progress=runtime.progress,
         cancelled=runtime.cancelled,
+        store=store,
     )
     facts = {
         "rsgeo": __version__,

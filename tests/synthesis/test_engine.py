@@ -106,9 +106,21 @@ def world_scene(asked):
     return scene_at
 
 
+def pieces(asked, level, valid=None):
+    return blocks.Graph(
+        asked.grid,
+        asked.synthesis.phases,
+        scale=level.scale,
+        decoder_tile=level.decoder_tile,
+        decoder_stride=level.decoder_stride,
+        valid=valid,
+    )
+
+
 def picture(asked, level=None, valid=None, **options):
     level = Mixer() if level is None else level
-    found = list(bands(Model(level), asked, batch_size=level.batch, scene_at=world_scene(asked), valid=valid, **options))
+    graph = pieces(asked, level, valid)
+    found = list(bands(Model(level), asked, graph, batch_size=level.batch, scene_at=world_scene(asked), valid=valid, **options))
     assert [b.row0 for b in found] == list(np.cumsum([0] + [b.pixels.shape[1] for b in found[:-1]]))
     pixels, mask = np.concatenate([b.pixels for b in found], axis=1), np.concatenate([b.mask for b in found])
     assert pixels.dtype == np.uint8 and pixels.shape == (3, asked.grid.height, asked.grid.width) and mask.shape == pixels.shape[1:]
@@ -197,8 +209,8 @@ def test_the_plan_counts_what_the_engine_runs(guidance, passes, decoder, masked)
     mask = np.zeros(BIG[2:], bool)
     mask[60:90, 7:9] = mask[140:, 150:] = True
     valid = crop_of(mask) if masked else None
-    forecast = plan(asked, scale=4, channels=5, valid=valid, **decoder)
     level, reports = Mixer(batch=1, **decoder), []
+    forecast = plan(asked, pieces(asked, level, valid), channels=5, valid=valid)
     picture(asked, level, valid, progress=reports.append)
     assert forecast.evaluations == passes * level.windows == reports[-1].done == reports[-1].total
     assert sum(forecast.windows) == len(level.scenes)
@@ -209,7 +221,8 @@ def test_the_plan_counts_what_the_engine_runs(guidance, passes, decoder, masked)
 
 
 def test_large_areas_cost_what_the_overlap_costs():
-    forecast = plan(request(0, 0, 6000, 6000, k=1), scale=4, channels=5)
+    asked = request(0, 0, 6000, 6000, k=1)
+    forecast = plan(asked, pieces(asked, Mixer()), channels=5)
     assert forecast.cost == pytest.approx(forecast.steady_cost, rel=0.03)
 
 
@@ -259,9 +272,9 @@ class Broken(Mixer):
     ],
 )
 def test_a_broken_model_gives_an_error_and_no_band(where, value, words):
-    asked = request(*BIG)
+    asked, broken = request(*BIG), Broken(where, value)
     with pytest.raises(ModelError, match=words):
-        next(bands(Model(Broken(where, value)), asked, batch_size=3, scene_at=world_scene(asked)))
+        next(bands(Model(broken), asked, pieces(asked, broken), batch_size=3, scene_at=world_scene(asked)))
 
 
 def test_flat_latents_are_an_error_even_for_a_single_pixel():
@@ -288,9 +301,17 @@ def test_plans_that_do_not_fit_the_model_are_refused():
     def phase(first, last, tile=8):
         return PhaseRecord(first=first, last=last, tile=tile, stride=6, shift=0)
 
-    for phases in [(phase(0, 5),), (phase(0, 3), phase(2, 6)), (phase(0, 7),), (phase(0, 6, tile=9),), ()]:
+    for phases in [(phase(0, 5),), (phase(0, 3), phase(2, 6)), (phase(0, 7),), (phase(0, 6, tile=9),)]:
         with pytest.raises(InputError, match="make a new request"):
             picture(request(*BIG, phases=phases))
+
+
+def test_blocks_cut_for_another_model_are_refused():
+    asked, level = request(*BIG), Mixer()
+    for other in ({"scale": 8}, {"scale": 4, "decoder_tile": 8, "decoder_stride": 6}):
+        graph = blocks.Graph(asked.grid, asked.synthesis.phases, **other)
+        with pytest.raises(InputError, match="install the model again"):
+            next(bands(Model(level), asked, graph, batch_size=3, scene_at=world_scene(asked)))
 
 
 def test_a_used_scheduler_object_leaves_no_trace():

@@ -14,6 +14,7 @@ import torch
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis import engine
+from rsgeo.synthesis.blocks import Graph
 from rsgeo.synthesis.phases import plan_k
 
 TILE, STRIDE, SIDE = 16, 12, 480
@@ -84,7 +85,8 @@ def synthesise(length, phases):
         seed=1,
         synthesis=Synthesis(plan="test", phases=phases),
     )
-    found = engine.bands(Model(Exact(length)), request, batch_size=64, scene_at=lambda xs, ys: [SceneMetadata()] * len(xs))
+    graph = Graph(request.grid, phases, scale=1)
+    found = engine.bands(Model(Exact(length)), request, graph, batch_size=64, scene_at=lambda xs, ys: [SceneMetadata()] * len(xs))
     return (np.concatenate([band.pixels for band in found], axis=1) / 127.5 - 1) * 4
 
 
