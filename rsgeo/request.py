@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from rsgeo.scene import DateValue, Value
 
@@ -106,6 +106,13 @@ class Reference(_Record):
     stretch: tuple[float, float] | None = None
 
 
+class PromptRegion(_Record):
+    """Where a prompt of its own holds: the dissolved polygons of a prompt layer that share it, as far as they are within reach."""
+
+    prompt: str
+    area: AoiRecord
+
+
 class Request(_Record):
     """Everything that determines the pixels, and nothing else: equal requests give equal pixels."""
 
@@ -117,12 +124,21 @@ class Request(_Record):
     prompt: str
     negative_prompt: str = ""
     prompt_sha256: str | None = None
+    regions: tuple[PromptRegion, ...] = ()
     scene: RequestedScene = RequestedScene()
     sampler: Sampler
     seed: int = Field(ge=0, lt=2**63)
     noise: Literal["rsgeo-noise/1"] = "rsgeo-noise/1"
     synthesis: Synthesis
     references: tuple[Reference, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_empty_regions(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A request without prompts by region reads, and is hashed, as before there were any."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.regions:
+            fields.pop("regions", None)
+        return fields
 
     def canonical_json(self) -> str:
         """JSON with sorted keys and no blanks; the text that is stored and hashed (PROVENANCE.md section 5)."""
@@ -140,6 +156,8 @@ class Ask:
     Exactly one place is needed: ``aoi``, ``bounds``, ``like``, ``from_file`` or ``request_file`` (``like`` may come with ``aoi``).
     ``aoi`` is a path, a GeoJSON mapping, a geometry or a GeoDataFrame. ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by
     default. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text so that the lattice is exact. ``cloud_cover`` is percent.
+    ``prompt_field`` names the attribute that holds each polygon's prompt, in ``prompt_layer`` (what ``aoi`` may be; default all features of
+    ``aoi``); ``prompt_map``, a mapping or a JSON file of one, says what prompt an attribute's value stands for.
     """
 
     aoi: Any = None
@@ -158,6 +176,9 @@ class Ask:
     cloud_cover: float | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
+    prompt_field: str | None = None
+    prompt_map: str | Path | Mapping[str, str] | None = None
+    prompt_layer: Any = None
     seed: int | Literal["random"] | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None

@@ -25,6 +25,9 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @options.place
 @click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit.")
 @click.option("--negative-prompt", help="What shall not be there.")
+@click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest.")
+@click.option("--prompt-map", metavar="JSON", help="What prompt each value of --prompt-field stands for, as {\"value\": \"prompt\"}.")
+@click.option("--prompt-layer", metavar="FILE", help="Vector file with --prompt-field; default all features of --aoi.")
 @click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM).")
 @click.option("--cloud-cover", type=float, metavar="PERCENT")
 @click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it.")

@@ -59,6 +59,7 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
     return [
         ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
         ("prompt", request.prompt or "(none: unconditional)"),
+        *([("by polygon", ", ".join(region.prompt for region in request.regions))] if request.regions else []),
         *([("not", request.negative_prompt)] if request.negative_prompt else []),
         ("date, cloud", f"{scene.date.value if scene.date else 'unknown'}, {_percent(scene.cloud_cover_percent)}"),
         ("sampler", f"{sampler.scheduler}, {sampler.num_inference_steps} steps, guidance {sampler.guidance_scale:g}, seed {request.seed}"),

@@ -22,7 +22,7 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rsgeo._version import __version__
 from rsgeo.errors import InputError, RsgeoWarning
 from rsgeo.geo.raster_open import open_raster
-from rsgeo.request import SCHEMA_VERSION, AoiRecord, Request, canonical_json, sha256_text
+from rsgeo.request import SCHEMA_VERSION, AoiRecord, PromptRegion, Request, canonical_json, sha256_text
 
 Synthetic = Literal["ALL", "PART"]
 
@@ -207,11 +207,15 @@ def read_request(path: str | Path, *, allow_private: bool = False) -> StoredRequ
 
 def _without_private_parts(request: Request) -> Request:
     words = request.prompt if not request.negative_prompt else f"{request.prompt}\0{request.negative_prompt}"
-    aoi = request.aoi
-    if aoi is not None:
-        dumped = aoi.model_dump(mode="json")
-        aoi = AoiRecord(sha256=sha256_text(canonical_json({"crs": dumped["crs"], "geometry": dumped["geometry"]})))
-    return request.model_copy(update={"prompt": "", "negative_prompt": "", "prompt_sha256": sha256_text(words), "aoi": aoi})
+    aoi = None if request.aoi is None else _hashed(request.aoi)
+    regions = tuple(PromptRegion(prompt=sha256_text(region.prompt), area=_hashed(region.area)) for region in request.regions)
+    hidden = {"prompt": "", "negative_prompt": "", "prompt_sha256": sha256_text(words), "aoi": aoi, "regions": regions}
+    return request.model_copy(update=hidden)
+
+
+def _hashed(area: AoiRecord) -> AoiRecord:
+    dumped = area.model_dump(mode="json")
+    return AoiRecord(sha256=sha256_text(canonical_json({"crs": dumped["crs"], "geometry": dumped["geometry"]})))
 
 
 def _parse_request(text: str, name: str) -> Request:

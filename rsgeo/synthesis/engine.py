@@ -20,8 +20,9 @@ from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
-from rsgeo.synthesis.plan import BANDS, evaluations, passes
+from rsgeo.synthesis.plan import BANDS, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
+from rsgeo.synthesis.wishes import Wish, WishesAt
 from rsgeo.tilemodel import Level, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
@@ -51,6 +52,7 @@ def bands(
     *,
     batch_size: int,
     scene_at: SceneAt,
+    wishes_at: WishesAt | None = None,
     valid: Valid | None = None,
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -58,14 +60,15 @@ def bands(
 ) -> Iterator[Band]:
     """The picture of ``request``, top to bottom, in bands that cover the whole grid; ``pieces`` are its blocks.
 
-    ``valid`` is the mask that the blocks were found with. Windows run ``batch_size`` at a time; progress counts evaluations of the network.
+    ``wishes_at`` gives each window's prompts where they are not the request's own. ``valid`` is the mask that the blocks were found with.
+    Windows run ``batch_size`` at a time; progress counts evaluations of the network.
     What is ``done`` in the ``store`` is not made again. Bands are held back until the picture is known not to be uniform. Raises InputError
     for a plan that does not fit the model, ModelError when the model gives NaN, infinity or one single colour, CancelledError when
     ``cancelled`` answers True.
     """
     kept = MemoryStore() if store is None else store
-    total = evaluations(request, pieces.stages)
-    done = sum(evaluations_of(request, pieces, block) for block in kept.done)
+    total = evaluations(request, pieces, wishes_at)
+    done = sum(evaluations_of(block, request, pieces, wishes_at) for block in kept.done)
 
     def report(count: int) -> None:
         nonlocal done
@@ -73,7 +76,17 @@ def bands(
         if progress is not None:
             progress(Progress("synthesis", done, total))
 
-    maker = Maker(model, request, pieces, batch_size=batch_size, scene_at=scene_at, valid=valid, report=report, cancelled=cancelled)
+    maker = Maker(
+        model,
+        request,
+        pieces,
+        batch_size=batch_size,
+        scene_at=scene_at,
+        wishes_at=wishes_at,
+        valid=valid,
+        report=report,
+        cancelled=cancelled,
+    )
     yield from _not_uniform(_bands(maker, pieces, kept, valid))
 
 
@@ -97,15 +110,6 @@ def make(maker: Maker, wave: Wave, store: Store) -> None:
         store.put(block, array)
     for block in wave.free:
         store.free(block)
-
-
-def evaluations_of(request: Request, pieces: Graph, block: Block) -> int:
-    """Evaluations of the network, by one window, that a block takes."""
-    phases = request.synthesis.phases
-    if block.stage >= len(phases):
-        return 0
-    phase = phases[block.stage]
-    return passes(request) * (phase.last - phase.first) * len(pieces.windows(block))
 
 
 def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
@@ -135,12 +139,14 @@ class Maker:
         *,
         batch_size: int,
         scene_at: SceneAt,
+        wishes_at: WishesAt | None = None,
         valid: Valid | None = None,
         report: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
-        self.batch_size, self.scene_at, self.valid, self.report, self.cancelled = batch_size, scene_at, valid, report, cancelled
+        self.batch_size, self.scene_at, self.wishes_at, self.valid = batch_size, scene_at, wishes_at, valid
+        self.report, self.cancelled = report, cancelled
 
     def make(self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]]) -> Iterator[tuple[Block, NDArray[np.generic]]]:
         """Each of ``blocks``, all of one stage, with its array; ``get`` gives the arrays of the stage before.
@@ -153,39 +159,75 @@ class Maker:
         if stage == self.pieces.picture:
             yield from ((block, self._picture(block, held)) for block in blocks)
             return
-        windows = [(int(i), int(j)) for block in blocks for i, j in self.pieces.windows(block)]
-        made = self._phase(stage, windows, held) if stage < len(self.request.synthesis.phases) else self._decoder(stage, windows, held)
-        for block in blocks:
-            yield block, np.stack([next(made) for _ in self.pieces.windows(block)])
+        groups, make = [tuple(blocks)], self._decoder
+        if stage < len(self.request.synthesis.phases):
+            make = self._phase
+            if self.wishes_at is not None:
+                # Regions are drawn a block at a time; else batches run on across the borders of blocks.
+                groups, make = [(block,) for block in blocks], self._phase_of_regions
+        for group in groups:
+            made = make(stage, [(int(i), int(j)) for block in group for i, j in self.pieces.windows(block)], held)
+            for block in group:
+                yield block, np.stack([next(made) for _ in self.pieces.windows(block)])
 
-    def _phase(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
-        """The windows of a phase after its last step; ``held`` are those of the phase before, none for the first."""
+    def _phase(
+        self, stage: int, windows: list[tuple[int, int]], held: Held, wishes: Mapping[tuple[int, int], tuple[Wish, ...]] | None = None
+    ) -> Iterator[Array]:
+        """The windows of a phase after its last step; ``held`` are those of the phase before, none for the first.
+
+        ``wishes`` are equally many for each window; without them the request's prompt is.
+        """
         phase, lattice = self.request.synthesis.phases[stage], self.pieces.stages[stage].lattice
         for batch, count in self._batches(windows):
-            places = [(i * lattice.stride + lattice.shift, j * lattice.stride + lattice.shift) for i, j in batch]
+            places = _corners(lattice, batch)
             cells = None if stage == 0 else np.stack([self._gather(stage - 1, row, col, phase.tile, held) for row, col in places])
-            yield from self._denoise(phase, places, count, cells)[:count]
+            asked = [(Wish(self.request.prompt),)] * len(batch) if wishes is None else [wishes[window] for window in batch]
+            yield from self._denoise(phase, places, count, cells, asked)[:count]
+
+    def _phase_of_regions(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
+        """`_phase` where windows have one or several prompts: those with equally many share a batch, so that one costs no more than one."""
+        assert self.wishes_at is not None
+        lattice = self.pieces.stages[stage].lattice
+        wishes = dict(zip(windows, self.wishes_at(_corners(lattice, windows), lattice.tile), strict=True))
+        made: dict[tuple[int, int], Array] = {}
+        for number in sorted({len(asked) for asked in wishes.values()}):
+            alike = [window for window in windows if len(wishes[window]) == number]
+            made.update(zip(alike, self._phase(stage, alike, held, wishes), strict=True))
+        yield from (made[window] for window in windows)
 
     @torch.inference_mode()
-    def _denoise(self, phase: PhaseRecord, places: list[tuple[int, int]], count: int, before: Array | None) -> Array:
-        """A batch of windows, given by their first cells and the first ``count`` of them real, through the phase's steps."""
-        level = self.level
+    def _denoise(
+        self, phase: PhaseRecord, places: list[tuple[int, int]], count: int, before: Array | None, wishes: Sequence[tuple[Wish, ...]]
+    ) -> Array:
+        """A batch of windows, given by their first cells and the first ``count`` of them real, through the phase's steps.
+
+        Where a window has several prompts, the model's outputs for them are blended by their shares of each cell (SYNTHESIS.md 5.4).
+        """
+        level, scenes = self.level, self._scenes(places)
         cells = level.start(self._noise("L0/init", places)) if before is None else self.model.to_device(before)
-        conditions = level.conditions([self.request.prompt] * len(places), self._scenes(places))
+        rounds = []
+        for asked in zip(*wishes, strict=True):
+            shares = None if asked[0].share is None else self.model.to_device(np.stack([wish.share for wish in asked])[:, None])
+            rounds.append((level.conditions([wish.prompt for wish in asked], scenes), shares))
         solver = level.solver(phase.first, phase.last)
         for step in range(phase.first, phase.last):
-            self._stop_if_cancelled()
-            output = level.predict(cells, step, conditions)
+            output = None
+            for conditions, shares in rounds:
+                self._stop_if_cancelled()
+                part = level.predict(cells, step, conditions)
+                part = part if shares is None else part * shares
+                output = part if output is None else output + part
+                self.report(count * passes(self.request))
+            assert output is not None
             cells = solver.step(cells, output, self._noise(f"L0/step{step}", places) if level.stochastic else None)
-            self.report(count * passes(self.request))
         return _finite(cells, last=phase.last == len(level.noise_levels))
 
     def _decoder(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
         """The windows of a decoder that is not local, in pixels."""
         lattice = self.pieces.stages[stage].lattice
         for batch, count in self._batches(windows):
-            places = [(i * lattice.stride + lattice.shift, j * lattice.stride + lattice.shift) for i, j in batch]
-            yield from self._decode(np.stack([self._gather(stage - 1, row, col, lattice.tile, held) for row, col in places]))[:count]
+            cells = [self._gather(stage - 1, row, col, lattice.tile, held) for row, col in _corners(lattice, batch)]
+            yield from self._decode(np.stack(cells))[:count]
 
     def _picture(self, block: Block, held: Held) -> NDArray[np.uint8]:
         """A block of the picture, cut to the grid: 0 where no pixel is wanted."""
@@ -255,6 +297,11 @@ class Maker:
         """The scene at each window's centre."""
         centres = (np.array(places, np.float64) + self.level.tile / 2) * self.level.scale
         return self.scene_at(centres[:, 1] - self.request.grid.col, centres[:, 0] - self.request.grid.row)
+
+
+def _corners(lattice: Lattice, windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The first world cell of each window."""
+    return [(i * lattice.stride + lattice.shift, j * lattice.stride + lattice.shift) for i, j in windows]
 
 
 def _weights(lattice: Lattice, scale: int) -> Array:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rsgeo.request import Request
-from rsgeo.synthesis.blocks import Block, Graph, Stage, Valid, valid_rows
+from rsgeo.synthesis.blocks import Block, Graph, Valid, valid_rows
+from rsgeo.synthesis.lattice import corners
 from rsgeo.synthesis.phases import plan_cost, plan_halo
+from rsgeo.synthesis.wishes import WishesAt
 
 BANDS = 3
 """Red, green, blue."""
@@ -43,12 +44,14 @@ class SynthesisPlan:
         return asdict(self)
 
 
-def plan(request: Request, graph: Graph, *, channels: int, valid: Valid | None = None) -> SynthesisPlan:
+def plan(
+    request: Request, graph: Graph, *, channels: int, valid: Valid | None = None, wishes_at: WishesAt | None = None
+) -> SynthesisPlan:
     """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph."""
     phases, grid = request.synthesis.phases, request.grid
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
-    total = evaluations(request, graph.stages)
+    total = evaluations(request, graph, wishes_at)
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
@@ -85,11 +88,22 @@ def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
     return most
 
 
-def evaluations(request: Request, stages: Sequence[Stage]) -> int:
-    """Evaluations of the network by one window; ``stages`` begin with the phases."""
-    return passes(request) * sum(
-        len(stage.windows) * (phase.last - phase.first) for phase, stage in zip(request.synthesis.phases, stages, strict=False)
-    )
+def evaluations(request: Request, graph: Graph, wishes_at: WishesAt | None = None) -> int:
+    """Evaluations of the network by one window."""
+    return sum(evaluations_of(block, request, graph, wishes_at) for block in graph.blocks())
+
+
+def evaluations_of(block: Block, request: Request, graph: Graph, wishes_at: WishesAt | None = None) -> int:
+    """Evaluations of the network, by one window, that a block takes: none but in phases, and as many more as a window has prompts."""
+    phases = request.synthesis.phases
+    if block.stage >= len(phases):
+        return 0
+    phase, windows, lattice = phases[block.stage], graph.windows(block), graph.stages[block.stage].lattice
+    rounds = len(windows)
+    if wishes_at is not None:
+        places = [(int(row), int(col)) for row, col in corners(lattice, windows)]
+        rounds = sum(len(wishes) for wishes in wishes_at(places, lattice.tile))
+    return passes(request) * (phase.last - phase.first) * rounds
 
 
 def passes(request: Request) -> int:

@@ -27,6 +27,7 @@ from rsgeo.synthesis.blocks import Graph
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.synthesis.store import MemoryStore
+from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, in_region, resolve
 
 _SMALL_BLOCKS = 9
@@ -43,7 +44,13 @@ def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = 
 
 def plan(resolved: Resolved) -> SynthesisPlan:
     """Windows, evaluations and sizes of a request, without loading the model."""
-    return plans.plan(resolved.request, graph(resolved), channels=resolved.record.channels, valid=valid_pixels(resolved))
+    return plans.plan(
+        resolved.request,
+        graph(resolved),
+        channels=resolved.record.channels,
+        valid=valid_pixels(resolved),
+        wishes_at=wishes_of(resolved.request, resolved.record.scale),
+    )
 
 
 def graph(resolved: Resolved) -> Graph:
@@ -209,8 +216,9 @@ def _bands(resolved: Resolved, pieces: Graph, runtime: Runtime, store: MemorySto
         request,
         pieces,
         batch_size=batch_size,
-        valid=valid_pixels(resolved),
         scene_at=scenes_of_windows(request, record),
+        wishes_at=wishes_of(request, record.scale),
+        valid=valid_pixels(resolved),
         progress=runtime.progress,
         cancelled=runtime.cancelled,
         store=store,

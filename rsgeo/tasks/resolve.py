@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from rsgeo.errors import InputError, ModelError, RsgeoWarning
 from rsgeo.geo import aoi as aois
-from rsgeo.geo import derive, grid, provenance, reference
+from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import SCHEDULERS, AoiRecord, Ask, GridRecord, ModelRecord, Request, RequestedScene, Sampler, Synthesis
+from rsgeo.request import SCHEDULERS, AoiRecord, Ask, GridRecord, ModelRecord, PromptRegion, Request, RequestedScene, Sampler, Synthesis
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
 
@@ -47,6 +47,7 @@ def resolve(ask: Ask) -> Resolved:
     area = _area(ask, stored)
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
+    synthesis = _synthesis(sampler, stored, record)
     request = Request(
         task="generate",
         model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
@@ -57,7 +58,8 @@ def resolve(ask: Ask) -> Resolved:
         scene=_scene(ask, stored),
         sampler=sampler,
         seed=_seed(ask, stored),
-        synthesis=_synthesis(sampler, stored, record),
+        synthesis=synthesis,
+        regions=_regions(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
     )
     # The mask is always rasterised from the stored area, so that a replay has the same one.
     kept = None if request.aoi is None else aois.from_record(request.aoi)
@@ -205,6 +207,27 @@ def _seed(ask: Ask, stored: Request | None) -> int:
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed must be a whole number from 0 to 2^63 - 1, got {seed}.")
     return seed
+
+
+def _regions(ask: Ask, stored: Request | None, cells: GridRecord, reach_px: int) -> tuple[PromptRegion, ...]:
+    if ask.prompt_field is None:
+        if ask.prompt_layer is not None or ask.prompt_map is not None:
+            raise InputError("--prompt-layer and --prompt-map need --prompt-field, the attribute that holds the prompts.")
+        return stored.regions if stored else ()
+    source = _first_or_none(ask.prompt_layer, ask.aoi)
+    if source is None:
+        raise InputError("--prompt-field names an attribute of polygons; give them with --prompt-layer or --aoi.")
+    own = ask.prompt_layer is None
+    layer = aois.of(source, layer=ask.layer if own else None, crs=ask.aoi_crs if own else None, buffer_m=ask.buffer_m if own else None)
+    words = None if ask.prompt_map is None else prompts.read_map(ask.prompt_map)
+    found = prompts.regions(layer, ask.prompt_field, words, cells, reach_px)
+    if not found:
+        warnings.warn(f"No polygon with a prompt in {ask.prompt_field!r} is within reach; --prompt is taken everywhere.", RsgeoWarning, stacklevel=3)
+    return found
+
+
+def _first_or_none(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
