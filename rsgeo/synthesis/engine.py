@@ -45,30 +45,15 @@ class Band:
     mask: NDArray[np.bool_]
 
 
-def bands(
-    model: TileModel,
-    request: Request,
-    pieces: Graph,
-    *,
-    batch_size: int,
-    scene_at: SceneAt,
-    wishes_at: WishesAt | None = None,
-    valid: Valid | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    store: Store | None = None,
-) -> Iterator[Band]:
-    """The picture of ``request``, top to bottom, in bands that cover the whole grid; ``pieces`` are its blocks.
+def bands(maker: Maker, *, store: Store | None = None, progress: Callable[[Progress], None] | None = None) -> Iterator[Band]:
+    """The whole picture, top to bottom, in bands that cover the grid; what is ``done`` in the ``store`` is not made again.
 
-    ``wishes_at`` gives each window's prompts where they are not the request's own. ``valid`` is the mask that the blocks were found with.
-    Windows run ``batch_size`` at a time; progress counts evaluations of the network.
-    What is ``done`` in the ``store`` is not made again. Bands are held back until the picture is known not to be uniform. Raises InputError
-    for a plan that does not fit the model, ModelError when the model gives NaN, infinity or one single colour, CancelledError when
-    ``cancelled`` answers True.
+    Progress counts evaluations of the network. Bands are held back until the picture is known not to be uniform. Raises ModelError when the
+    model gives NaN, infinity or one single colour, CancelledError when the maker is told to stop.
     """
     kept = MemoryStore() if store is None else store
-    total = evaluations(request, pieces, wishes_at)
-    done = sum(evaluations_of(block, request, pieces, wishes_at) for block in kept.done)
+    total = evaluations(maker.request, maker.pieces, maker.wishes_at)
+    done = sum(evaluations_of(block, maker.request, maker.pieces, maker.wishes_at) for block in kept.done)
 
     def report(count: int) -> None:
         nonlocal done
@@ -76,25 +61,29 @@ def bands(
         if progress is not None:
             progress(Progress("synthesis", done, total))
 
-    maker = Maker(
-        model,
-        request,
-        pieces,
-        batch_size=batch_size,
-        scene_at=scene_at,
-        wishes_at=wishes_at,
-        valid=valid,
-        report=report,
-        cancelled=cancelled,
-    )
-    yield from _not_uniform(_bands(maker, pieces, kept, valid))
+    def compute(wave: Wave) -> None:
+        for block, array in maker.make(wave.blocks, kept.get, report):
+            kept.put(block, array)
+        for block in wave.free:
+            kept.free(block)
+
+    yield from _not_uniform(_bands(maker.pieces, kept, maker.valid, compute))
 
 
-def _bands(maker: Maker, pieces: Graph, store: Store, valid: Valid | None) -> Iterator[Band]:
+def finished_bands(pieces: Graph, store: Store, valid: Valid | None) -> Iterator[Band]:
+    """`bands` of a picture whose blocks are all in the store."""
+
+    def compute(wave: Wave) -> None:
+        raise ValueError(f"{len(wave.blocks)} blocks of stage {wave.blocks[0].stage} are missing")
+
+    yield from _not_uniform(_bands(pieces, store, valid, compute))
+
+
+def _bands(pieces: Graph, store: Store, valid: Valid | None, compute: Callable[[Wave], None]) -> Iterator[Band]:
     width = pieces.grid.width
     for (row0, height), pictures, waves in pieces.walk(store.done):
         for wave in waves:
-            make(maker, wave, store)
+            compute(wave)
         mask = np.ones((height, width), np.bool_) if valid is None else valid(row0, 0, height, width)
         pixels = np.zeros((BANDS, height, width), np.uint8)
         for block in pictures:
@@ -102,14 +91,6 @@ def _bands(maker: Maker, pieces: Graph, store: Store, valid: Valid | None) -> It
             pixels[:, :, col0 : col0 + columns] = store.get(block)
             store.free(block)
         yield Band(row0, pixels, mask)
-
-
-def make(maker: Maker, wave: Wave, store: Store) -> None:
-    """Compute the blocks of a wave from those in the store and put them there."""
-    for block, array in maker.make(wave.blocks, store.get):
-        store.put(block, array)
-    for block in wave.free:
-        store.free(block)
 
 
 def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
@@ -129,7 +110,11 @@ def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
 
 
 class Maker:
-    """Makes blocks, whoever keeps them: a pure function of the request and the blocks read."""
+    """Makes blocks, whoever keeps them: a pure function of the request and the blocks read.
+
+    ``pieces`` are the request's blocks and ``valid`` the mask they were found with. Windows run ``batch_size`` at a time. ``wishes_at`` gives each
+    window's prompts where they are not the request's own. Raises InputError for a plan that does not fit the model.
+    """
 
     def __init__(
         self,
@@ -141,19 +126,22 @@ class Maker:
         scene_at: SceneAt,
         wishes_at: WishesAt | None = None,
         valid: Valid | None = None,
-        report: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
-        self.batch_size, self.scene_at, self.wishes_at, self.valid = batch_size, scene_at, wishes_at, valid
-        self.report, self.cancelled = report, cancelled
+        self.batch_size, self.scene_at, self.wishes_at, self.valid, self.cancelled = batch_size, scene_at, wishes_at, valid, cancelled
+        self._report: Callable[[int], None] = _nobody
 
-    def make(self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]]) -> Iterator[tuple[Block, NDArray[np.generic]]]:
+    def make(
+        self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]], report: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[Block, NDArray[np.generic]]]:
         """Each of ``blocks``, all of one stage, with its array; ``get`` gives the arrays of the stage before.
+
+        ``report`` is told of evaluations of the network as they are done.
 
         A phase's block is (windows, channel, tile, tile) float32, the decoder's the same in pixels, the picture's (3, height, width) uint8.
         """
-        stage = blocks[0].stage
+        stage, self._report = blocks[0].stage, report or _nobody
         needs = sorted({need for block in blocks for need in self.pieces.needs(block)})
         held = {(i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
         if stage == self.pieces.picture:
@@ -217,7 +205,7 @@ class Maker:
                 part = level.predict(cells, step, conditions)
                 part = part if shares is None else part * shares
                 output = part if output is None else output + part
-                self.report(count * passes(self.request))
+                self._report(count * passes(self.request))
             assert output is not None
             cells = solver.step(cells, output, self._noise(f"L0/step{step}", places) if level.stochastic else None)
         return _finite(cells, last=phase.last == len(level.noise_levels))
@@ -297,6 +285,10 @@ class Maker:
         """The scene at each window's centre."""
         centres = (np.array(places, np.float64) + self.level.tile / 2) * self.level.scale
         return self.scene_at(centres[:, 1] - self.request.grid.col, centres[:, 0] - self.request.grid.row)
+
+
+def _nobody(count: int) -> None:
+    """Nobody wants to know."""
 
 
 def _corners(lattice: Lattice, windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rsgeo._version import __version__
 from rsgeo.errors import CancelledError, InputError, RsgeoError, RsgeoWarning
 from rsgeo.geo import grid, preview, provenance, raster, sidecars
-from rsgeo.geo.aoi import AOI
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import Ask, Request
+from rsgeo.request import Ask
 from rsgeo.runtime import Progress, Result, Runtime
-from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import job
 from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Graph
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.synthesis.store import MemoryStore
+from rsgeo.tasks import making
 from rsgeo.tasks.regions import wishes_of
-from rsgeo.tasks.resolve import Resolved, in_region, resolve
+from rsgeo.tasks.resolve import Resolved, resolve
 
 _SMALL_BLOCKS = 9
 """An area of so many blocks is made again faster than a job directory is worth."""
+
 
 def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
     """Make the picture that ``ask`` describes, as a COG at ``out``, or in memory without ``out``.
@@ -46,23 +44,10 @@ def plan(resolved: Resolved) -> SynthesisPlan:
     """Windows, evaluations and sizes of a request, without loading the model."""
     return plans.plan(
         resolved.request,
-        graph(resolved),
+        making.graph(resolved),
         channels=resolved.record.channels,
-        valid=valid_pixels(resolved),
+        valid=making.valid_pixels(resolved),
         wishes_at=wishes_of(resolved.request, resolved.record.scale),
-    )
-
-
-def graph(resolved: Resolved) -> Graph:
-    """The windows and blocks of a request."""
-    request, record = resolved.request, resolved.record
-    return Graph(
-        request.grid,
-        request.synthesis.phases,
-        scale=record.scale,
-        decoder_tile=record.decoder_tile,
-        decoder_stride=record.decoder_stride,
-        valid=valid_pixels(resolved),
     )
 
 
@@ -75,7 +60,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     geobox = grid.geobox(request.grid)
     if out is not None:
         _check_outputs(out, geobox, runtime)
-    pieces = graph(resolved)
+    pieces = making.graph(resolved)
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
@@ -161,82 +146,22 @@ def _batch_size(runtime: Runtime, record: CatalogRecord) -> int:
     return batch_size
 
 
-def valid_pixels(resolved: Resolved) -> Callable[[int, int, int, int], NDArray[np.bool_]] | None:
-    """``valid(row0, col0, height, width)``: which pixels lie in the area; None when all do."""
-    area: AOI | None = resolved.aoi
-    if area is None:
-        return None
-    cells = resolved.request.grid
-    return lambda row0, col0, height, width: grid.valid_mask(cells, area, row0, col0, height, width)
-
-
-def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDArray[Any], NDArray[Any]], list[SceneMetadata]]:
-    """What the model may know at places of the grid (pixels from its upper left corner): only fields that it was taught, each window its own."""
-    taught = record.trained_fields
-
-    def scenes(xs: NDArray[Any], ys: NDArray[Any]) -> list[SceneMetadata]:
-        lons, lats = grid.centres_lonlat(request.grid, xs, ys)
-        return [_scene(*place) for place in zip(lons, lats, grid.gsd_at(request.grid, xs, ys), strict=True)]
-
-    def _scene(lon: float, lat: float, gsd: float) -> SceneMetadata:
-        placed = "place" in taught and np.isfinite(lon) and np.isfinite(lat) and in_region(lon, lat, record)
-        sized = "gsd" in taught and np.isfinite(gsd)
-        seen_gsd = min(max(float(gsd), record.gsd_min), record.gsd_max) if sized else None
-        return SceneMetadata(
-            lon=Value(value=float(lon), source="window centre") if placed else None,
-            lat=Value(value=float(lat), source="window centre") if placed else None,
-            gsd=Value(value=seen_gsd, source="window centre") if seen_gsd is not None else None,
-            date=request.scene.date if "date" in taught else None,
-            cloud_cover_percent=request.scene.cloud_cover_percent if "cloud_cover" in taught else None,
-        )
-
-    return scenes
-
-
 def _bands(resolved: Resolved, pieces: Graph, runtime: Runtime, store: MemoryStore | JobDir) -> tuple[Iterator[Any], dict[str, Any]]:
-    """The engine's bands, and the facts of the run (PROVENANCE.md section 6)."""
-    # Torch is imported here for the first time, after everything that can be refused without it was refused.
-    import diffusers
-    import rasterio
-    import torch
-
-    from rsgeo.hub.load import load_pipeline
-    from rsgeo.pipelines.tile_view import LatentTileModel
-    from rsgeo.synthesis import engine
-
-    request, record = resolved.request, resolved.record
+    """The picture's bands, and the facts of the run."""
     _report(runtime, Progress("load", 0, 1))
-    pipeline = load_pipeline(
-        str(record.folder), device=runtime.device, dtype=runtime.dtype, compile=runtime.compile, adapters=request.model.adapters
+    made, facts = making.maker(
+        resolved,
+        pieces,
+        device=runtime.device,
+        dtype=runtime.dtype,
+        batch_size=_batch_size(runtime, resolved.record),
+        compile=runtime.compile,
+        cancelled=runtime.cancelled,
     )
     _report(runtime, Progress("load", 1, 1))
-    batch_size = _batch_size(runtime, record)
-    bands = engine.bands(
-        LatentTileModel(pipeline, request.sampler, request.negative_prompt),
-        request,
-        pieces,
-        batch_size=batch_size,
-        scene_at=scenes_of_windows(request, record),
-        wishes_at=wishes_of(request, record.scale),
-        valid=valid_pixels(resolved),
-        progress=runtime.progress,
-        cancelled=runtime.cancelled,
-        store=store,
-    )
-    facts = {
-        "rsgeo": __version__,
-        "batch_size": batch_size,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": str(torch.__version__),
-        "diffusers": diffusers.__version__,
-        "device": pipeline.device.type,
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
-        "deterministic": pipeline.device.type == "cpu",
-        "attention": "sdpa",
-        "threads": torch.get_num_threads(),
-        "gdal": rasterio.__gdal_version__,
-    }
-    return bands, facts
+    from rsgeo.synthesis import engine
+
+    return engine.bands(made, store=store, progress=runtime.progress), facts
 
 
 def _check_outputs(out: Path, geobox: Any, runtime: Runtime) -> None:

@@ -12,7 +12,7 @@ from rsgeo.errors import CancelledError, InputError, ModelError
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks
-from rsgeo.synthesis.engine import bands
+from rsgeo.synthesis.engine import Maker, bands
 from rsgeo.synthesis.phases import noise_levels, plan_k
 from rsgeo.synthesis.plan import plan
 
@@ -117,10 +117,14 @@ def pieces(asked, level, valid=None):
     )
 
 
-def picture(asked, level=None, valid=None, **options):
-    level = Mixer() if level is None else level
+def maker(asked, level, valid=None, cancelled=None):
     graph = pieces(asked, level, valid)
-    found = list(bands(Model(level), asked, graph, batch_size=level.batch, scene_at=world_scene(asked), valid=valid, **options))
+    return Maker(Model(level), asked, graph, batch_size=level.batch, scene_at=world_scene(asked), valid=valid, cancelled=cancelled)
+
+
+def picture(asked, level=None, valid=None, cancelled=None, **options):
+    level = Mixer() if level is None else level
+    found = list(bands(maker(asked, level, valid, cancelled), **options))
     assert [b.row0 for b in found] == list(np.cumsum([0] + [b.pixels.shape[1] for b in found[:-1]]))
     pixels, mask = np.concatenate([b.pixels for b in found], axis=1), np.concatenate([b.mask for b in found])
     assert pixels.dtype == np.uint8 and pixels.shape == (3, asked.grid.height, asked.grid.width) and mask.shape == pixels.shape[1:]
@@ -274,7 +278,7 @@ class Broken(Mixer):
 def test_a_broken_model_gives_an_error_and_no_band(where, value, words):
     asked, broken = request(*BIG), Broken(where, value)
     with pytest.raises(ModelError, match=words):
-        next(bands(Model(broken), asked, pieces(asked, broken), batch_size=3, scene_at=world_scene(asked)))
+        next(bands(maker(asked, broken)))
 
 
 def test_flat_latents_are_an_error_even_for_a_single_pixel():
@@ -311,7 +315,7 @@ def test_blocks_cut_for_another_model_are_refused():
     for other in ({"scale": 8}, {"scale": 4, "decoder_tile": 8, "decoder_stride": 6}):
         graph = blocks.Graph(asked.grid, asked.synthesis.phases, **other)
         with pytest.raises(InputError, match="install the model again"):
-            next(bands(Model(level), asked, graph, batch_size=3, scene_at=world_scene(asked)))
+            Maker(Model(level), asked, graph, batch_size=3, scene_at=world_scene(asked))
 
 
 def test_a_used_scheduler_object_leaves_no_trace():

@@ -86,7 +86,8 @@ def synthesise(length, phases):
         synthesis=Synthesis(plan="test", phases=phases),
     )
     graph = Graph(request.grid, phases, scale=1)
-    found = engine.bands(Model(Exact(length)), request, graph, batch_size=64, scene_at=lambda xs, ys: [SceneMetadata()] * len(xs))
+    maker = engine.Maker(Model(Exact(length)), request, graph, batch_size=64, scene_at=lambda xs, ys: [SceneMetadata()] * len(xs))
+    found = engine.bands(maker)
     return (np.concatenate([band.pixels for band in found], axis=1) / 127.5 - 1) * 4
 
 
