@@ -31,7 +31,7 @@ class Runtime:
     """Device, number type, batch size and hooks of one run.
 
     ``cancelled`` is asked between batches; when it answers True the run ends with nothing written. ``fresh`` discards the finished work of an
-    earlier run that was interrupted.
+    earlier run that was interrupted. ``workers`` processes on this machine, or those of the Dask scheduler at the address ``dask``, do the work.
     """
 
     device: Device = "auto"
@@ -40,6 +40,8 @@ class Runtime:
     compile: bool = False
     overwrite: bool = False
     fresh: bool = False
+    workers: int | None = None
+    dask: str | None = None
     reproducible: bool = False
     sidecar: bool = True
     private: bool = False

@@ -54,7 +54,8 @@ def test_info_on_a_raster_is_light(tmp_path: Path) -> None:
 
 
 def test_grid_is_light() -> None:
-    assert command("grid", "--aoi", str(ROOT / "examples" / "field.geojson")) == ""
+    # odc-geo loads dask by itself where that is installed.
+    assert command("grid", "--aoi", str(ROOT / "examples" / "field.geojson")) in ("", "dask")
 
 
 @pytest.mark.parametrize("name", rsgeo.__all__)

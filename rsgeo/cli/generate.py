@@ -37,6 +37,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--model", help="Name or folder of a model; default rsgeo-mini.")
 @click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights.")
 @options.machine
+@options.cluster
 @click.option("--co", "creation", multiple=True, metavar="KEY=VALUE", help="GDAL creation option, for example COMPRESS=JPEG.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--fresh", is_flag=True, help="Discard the finished work of an interrupted run instead of going on.")
@@ -53,6 +54,8 @@ def command(
     device: Any,
     dtype: Any,
     batch_size: int | None,
+    workers: int | None,
+    dask: str | None,
     creation: tuple[str, ...],
     overwrite: bool,
     fresh: bool,
@@ -89,6 +92,8 @@ def command(
             batch_size=batch_size,
             overwrite=overwrite,
             fresh=fresh,
+            workers=workers,
+            dask=dask,
             reproducible=reproducible,
             sidecar=not no_sidecar,
             private=private,

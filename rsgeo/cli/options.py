@@ -51,3 +51,8 @@ machine = several(
     click.option("--dtype", type=DTYPES, default="auto", show_default=True, help="Numbers the network computes with."),
     click.option("--batch-size", type=click.IntRange(1, 1024), help="Windows computed at once."),
 )
+
+cluster = several(
+    click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Compute with so many Dask processes on this machine."),
+    click.option("--dask", metavar="ADDRESS", help="Compute on the workers of a Dask scheduler, for example tcp://10.0.0.1:8786."),
+)

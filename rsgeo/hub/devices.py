@@ -34,13 +34,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number type called ``name``; "auto" is bf16 on a CUDA device that computes it natively, else fp32."""
+    """The number type called ``name`` (fp32 and float32 are one); "auto" is bf16 on a CUDA device that computes it natively, else fp32."""
     import torch
 
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bf16" if native else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    short = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return short[name] if name in short else {str(dtype).removeprefix("torch."): dtype for dtype in short.values()}[name]
 
 
 def versions() -> dict[str, str | None]:

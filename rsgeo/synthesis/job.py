@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import platform
 import shutil
+import uuid
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +68,7 @@ class JobDir:
 
     def __init__(self, folder: Path, request: Request, picture: int, how: dict[str, Any], *, fresh: bool = False) -> None:
         self.folder, self.how = folder, how
+        self.sha256 = request.sha256()
         self._request, self._picture, self._fresh = request, picture, fresh
         self._lock = FileLock(folder / _LOCK)
         self._done: dict[Block, _Line] = {}
@@ -85,12 +88,12 @@ class JobDir:
         except Timeout as error:
             raise OutputError(f"Another run is at work in {self.folder}; wait for it, or choose another name for the output.") from error
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise _cannot_write(self.folder, error) from error
         try:
             self._open()
         except OSError as error:
             self._lock.release()
-            raise self._cannot_write(error) from error
+            raise _cannot_write(self.folder, error) from error
         except OutputError:
             self._lock.release()
             raise
@@ -100,18 +103,18 @@ class JobDir:
         if self._fresh:
             self._clear()
         header = self._header()
-        if header is not None and header.sha256 != self._request.sha256():
+        if header is not None and header.sha256 != self.sha256:
             raise OutputError(
                 f"{self.folder} holds unfinished work for another request; add --fresh to discard it, or choose another name for the output."
             )
         if header is None:
             self._clear()
-            header = _Header(sha256=self._request.sha256(), request=self._request.model_dump(mode="json"), how=self.how)
-            self._write(self.folder / _HEADER, header.model_dump_json(indent=1).encode())
+            header = _Header(sha256=self.sha256, request=self._request.model_dump(mode="json"), how=self.how)
+            _write(self.folder / _HEADER, header.model_dump_json(indent=1).encode())
         self.how = header.how
         self._done = {line.block: line for line in self._lines() if self._is_whole(line)}
         # Written anew, so that no line follows on a torn one.
-        self._write(self.folder / _JOURNAL, b"".join(_as_bytes(line) for line in self._done.values()))
+        _write(self.folder / _JOURNAL, b"".join(_as_bytes(line) for line in self._done.values()))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
@@ -121,31 +124,26 @@ class JobDir:
 
         Raises OutputError when the disk is full or gives up; what was finished before stays.
         """
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        data = buffer.getbuffer()
-        line = _Line(stage=block.stage, row=block.row, col=block.col, bytes=len(data), crc32=zlib.crc32(data))
+        self.note(block, *write_block(self.folder, block, array))
+
+    def note(self, block: Block, size: int, crc32: int) -> None:
+        """Write the line of a block whose file is there already. Raises OutputError as `put` does."""
+        line = _Line(stage=block.stage, row=block.row, col=block.col, bytes=size, crc32=crc32)
         try:
-            self._write(self._path(block), data)
             with (self.folder / _JOURNAL).open("ab") as journal:
                 journal.write(_as_bytes(line))
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise _cannot_write(self.folder, error) from error
         self._done[block] = line
 
     def get(self, block: Block) -> NDArray[np.generic]:
-        """Raises OutputError when the file was changed or taken away meanwhile."""
-        try:
-            array: NDArray[np.generic] = np.load(self._path(block), allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{self._path(block)} was changed while the job ran; start the same command again.") from error
-        return array
+        return read_block(self.folder, block)
 
     def free(self, block: Block) -> None:
         if block.stage != self._picture:
-            self._path(block).unlink(missing_ok=True)
+            _path(self.folder, block).unlink(missing_ok=True)
             self._done.pop(block, None)
 
     def remove(self) -> None:
@@ -180,36 +178,73 @@ class JobDir:
 
     def _is_whole(self, line: _Line) -> bool:
         try:
-            data = self._path(line.block).read_bytes()
+            data = _path(self.folder, line.block).read_bytes()
         except OSError:
             return False
         return len(data) == line.bytes and zlib.crc32(data) == line.crc32
 
-    def _path(self, block: Block) -> Path:
-        return self.folder / _BLOCKS / str(block.stage) / f"{block.row}_{block.col}.npy"
 
-    def _write(self, path: Path, data: Any) -> None:
-        """Write a file whole or not at all, and have the disk keep it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def read_block(folder: Path, block: Block) -> NDArray[np.generic]:
+    """The array of a finished block. Raises OutputError when the file was changed or taken away meanwhile."""
+    try:
+        array: NDArray[np.generic] = np.load(_path(folder, block), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{_path(folder, block)} was changed while the job ran; start the same command again.") from error
+    return array
 
-    def _cannot_write(self, error: OSError) -> OutputError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return OutputError(f"The disk is full: what is finished stays in {self.folder}; free space and start the same command again.")
-        return OutputError(f"{self.folder} cannot be written ({error.strerror or error}); choose another place for the output.")
+
+def write_block(folder: Path, block: Block, array: NDArray[np.generic]) -> tuple[int, int]:
+    """Write the file of a block and give its size and CRC-32 for the journal.
+
+    Raises OutputError when the disk is full or gives up; what was finished before stays.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    data = buffer.getbuffer()
+    try:
+        _write(_path(folder, block), data)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return len(data), zlib.crc32(data)
+
+
+def read_header(folder: Path) -> tuple[Request, dict[str, Any]]:
+    """The request of a job, and how it is made, for a worker. Raises OutputError when there is no job in ``folder``."""
+    try:
+        header = _Header.model_validate_json((folder / _HEADER).read_bytes())
+    except (OSError, ValidationError) as error:
+        words = f"A worker on {platform.node()} finds no job in {folder}; let all workers see that folder under the same path."
+        raise OutputError(words) from error
+    return Request.model_validate(header.request), header.how
+
+
+def _path(folder: Path, block: Block) -> Path:
+    return folder / _BLOCKS / str(block.stage) / f"{block.row}_{block.col}.npy"
+
+
+def _write(path: Path, data: Any) -> None:
+    """Write a file whole or not at all, and have the disk keep it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(f"The disk is full: what is finished stays in {folder}; free space and start the same command again.")
+    return OutputError(f"{folder} cannot be written ({error.strerror or error}); choose another place for the output.")
 
 
 def _as_bytes(line: _Line) -> bytes:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from rsgeo._version import __version__
-from rsgeo.errors import CancelledError, InputError, RsgeoError, RsgeoWarning
+from rsgeo.errors import CancelledError, RsgeoError
 from rsgeo.geo import grid, preview, provenance, raster, sidecars
-from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Ask
 from rsgeo.runtime import Progress, Result, Runtime
 from rsgeo.synthesis import job
 from rsgeo.synthesis import plan as plans
-from rsgeo.synthesis.blocks import Graph
+from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.synthesis.store import MemoryStore
 from rsgeo.tasks import making
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, resolve
+
+if TYPE_CHECKING:
+    from rsgeo.synthesis.engine import Band
 
 _SMALL_BLOCKS = 9
 """An area of so many blocks is made again faster than a job directory is worth."""
@@ -61,29 +60,36 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     if out is not None:
         _check_outputs(out, geobox, runtime)
     pieces = making.graph(resolved)
+    settings = making.settings(runtime, resolved.record)
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
-        bands, facts = _bands(resolved, pieces, runtime, MemoryStore())
-        for band in bands:
+        for band in _bands(resolved, pieces, settings, runtime, MemoryStore()):
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
-        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts)
-    if len(pieces.pictures) <= _SMALL_BLOCKS:
-        return _write(resolved, pieces, out, geobox, runtime, MemoryStore())
-    how = _how(runtime, resolved.record)
-    with JobDir(job.folder_of(out), request, pieces.picture, how, fresh=runtime.fresh) as store:
+        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
+    distributed = runtime.workers is not None or runtime.dask is not None
+    if len(pieces.pictures) <= _SMALL_BLOCKS and not distributed:
+        bands = _bands(resolved, pieces, settings, runtime, MemoryStore())
+        return _write(resolved, out, geobox, settings, runtime, bands)
+    with JobDir(job.folder_of(out), request, pieces.picture, settings.as_dict(), fresh=runtime.fresh) as store:
+        settings = making.as_begun(settings, runtime, store.how)
         try:
-            result = _write(resolved, pieces, out, geobox, _as_begun(runtime, how, store.how), store)
+            by_workers = _bands_of_workers(resolved, pieces, runtime, store) if distributed else None
+            bands = by_workers or _bands(resolved, pieces, settings, runtime, store)
+            result = _write(resolved, out, geobox, settings, runtime, bands)
         except (KeyboardInterrupt, CancelledError) as error:
             raise CancelledError(f"Interrupted; what is finished stays in {store.folder}, and the same command goes on from there.") from error
         store.remove()
     return result
 
 
-def _write(resolved: Resolved, pieces: Graph, out: Path, geobox: GeoBox, runtime: Runtime, store: MemoryStore | JobDir) -> Result:
+def _write(
+    resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]
+) -> Result:
+    """Write the bands with all marks, whole or not at all."""
     request, record = resolved.request, resolved.record
-    bands, facts = _bands(resolved, pieces, runtime, store)
+    facts = making.facts(settings)
     marks = provenance.Marks(
         request=request,
         run=facts,
@@ -113,58 +119,38 @@ def _write(resolved: Resolved, pieces: Graph, out: Path, geobox: GeoBox, runtime
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
 
 
-def _how(runtime: Runtime, record: CatalogRecord) -> dict[str, Any]:
-    """What of the runtime could be seen in the last bits of the pixels, and is therefore kept for a whole job."""
-    from rsgeo.hub.devices import pick_device, pick_dtype
-
-    device = pick_device(runtime.device)
-    dtype = {str(found): name for name, found in ((name, pick_dtype(name, device)) for name in ("fp32", "bf16", "fp16"))}
-    return {
-        "batch_size": _batch_size(runtime, record),
-        "dtype": dtype[str(pick_dtype(runtime.dtype, device))],
-        "device": device.type,
-        "rsgeo": __version__,
-    }
-
-
-def _as_begun(runtime: Runtime, how: dict[str, Any], begun: dict[str, Any]) -> Runtime:
-    """The runtime of the run that began the job, as far as this machine can; what differs is said."""
-    for name, said, here in (("batch_size", runtime.batch_size, how["batch_size"]), ("dtype", runtime.dtype != "auto", how["dtype"])):
-        if said and here != begun[name]:
-            warnings.warn(f"The interrupted run that goes on here had {name} {begun[name]}; so has this one.", RsgeoWarning, stacklevel=3)
-    for name in ("device", "rsgeo"):
-        if how[name] != begun[name]:
-            words = f"The interrupted run that goes on here used {name} {begun[name]}, this one uses {how[name]}; pixels may differ by a grey level."
-            warnings.warn(words, RsgeoWarning, stacklevel=3)
-    return replace(runtime, batch_size=begun["batch_size"], dtype=begun["dtype"])
-
-
-def _batch_size(runtime: Runtime, record: CatalogRecord) -> int:
-    batch_size = runtime.batch_size or record.defaults.batch_size
-    if batch_size < 1:
-        raise InputError(f"--batch-size must be 1 or more, got {batch_size}.")
-    return batch_size
-
-
-def _bands(resolved: Resolved, pieces: Graph, runtime: Runtime, store: MemoryStore | JobDir) -> tuple[Iterator[Any], dict[str, Any]]:
-    """The picture's bands, and the facts of the run."""
-    _report(runtime, Progress("load", 0, 1))
-    made, facts = making.maker(
-        resolved,
-        pieces,
-        device=runtime.device,
-        dtype=runtime.dtype,
-        batch_size=_batch_size(runtime, resolved.record),
-        compile=runtime.compile,
-        cancelled=runtime.cancelled,
-    )
-    _report(runtime, Progress("load", 1, 1))
+def _bands(
+    resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir
+) -> Iterator[Band]:
+    """The picture's bands, made here."""
     from rsgeo.synthesis import engine
 
-    return engine.bands(made, store=store, progress=runtime.progress), facts
+    _report(runtime, Progress("load", 0, 1))
+    made = making.maker(resolved, pieces, settings, compile=runtime.compile, cancelled=runtime.cancelled)
+    _report(runtime, Progress("load", 1, 1))
+    return engine.bands(made, store=store, progress=runtime.progress)
 
 
-def _check_outputs(out: Path, geobox: Any, runtime: Runtime) -> None:
+def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store: JobDir) -> Iterator[Band]:
+    """The picture's bands, made by Dask workers."""
+    from rsgeo.synthesis import cluster, engine
+
+    request = resolved.request
+    wishes_at = wishes_of(request, resolved.record.scale)
+    total = plans.evaluations(request, pieces, wishes_at)
+    done = sum(plans.evaluations_of(block, request, pieces, wishes_at) for block in store.done)
+
+    def count(block: Block) -> None:
+        nonlocal done
+        done += plans.evaluations_of(block, request, pieces, wishes_at)
+        _report(runtime, Progress("synthesis", done, total))
+
+    with cluster.connect(runtime.workers, runtime.dask) as client:
+        cluster.compute(client, pieces, store, making.make_block, progress=count, cancelled=runtime.cancelled)
+    return engine.finished_bands(pieces, store, making.valid_pixels(resolved))
+
+
+def _check_outputs(out: Path, geobox: GeoBox, runtime: Runtime) -> None:
     """Refuse before any work what could not be written after it."""
     raster.cog_options(runtime.creation_options)
     if runtime.preview is not None:

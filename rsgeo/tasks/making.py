@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo._version import __version__
+from rsgeo.errors import InputError, ModelError, RsgeoWarning
+from rsgeo.geo import aoi as aois
 from rsgeo.geo import grid
 from rsgeo.geo.aoi import AOI
+from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Request
+from rsgeo.runtime import Runtime
 from rsgeo.scene import SceneMetadata, Value
-from rsgeo.synthesis.blocks import Graph
+from rsgeo.synthesis.blocks import Block, Graph
+from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, in_region
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Maker
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What of the runtime may show in the last bits of pixels, settled for this machine; ``model`` is the model's name or folder."""
+
+    device: str
+    dtype: str
+    batch_size: int
+    model: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, with the version that chose them."""
+        return {**asdict(self), "rsgeo": __version__}
+
+
+def settings(runtime: Runtime, record: CatalogRecord) -> Settings:
+    """Raises InputError for a device that this machine has not, or a batch of nothing."""
+    from rsgeo.hub.devices import pick_device, pick_dtype
+
+    batch_size = runtime.batch_size or record.defaults.batch_size
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be 1 or more, got {batch_size}.")
+    device = pick_device(runtime.device)
+    model = record.name if record.folder.parent == catalog.EMBEDDED else str(record.folder)
+    return Settings(device.type, str(pick_dtype(runtime.dtype, device)).removeprefix("torch."), batch_size, model)
+
+
+def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings:
+    """The settings of the run that began a job, as far as this machine can; what was asked for and is not done is said."""
+    for name, said in (("batch_size", runtime.batch_size is not None), ("dtype", runtime.dtype != "auto")):
+        if said and getattr(now, name) != begun[name]:
+            warnings.warn(f"The interrupted run that goes on here had {name} {begun[name]}; so has this one.", RsgeoWarning, stacklevel=3)
+    for name, here in (("device", now.device), ("rsgeo", __version__)):
+        if here != begun[name]:
+            words = f"The interrupted run that goes on here used {name} {begun[name]}, this one uses {here}; pixels may differ by a grey level."
+            warnings.warn(words, RsgeoWarning, stacklevel=3)
+    return replace(now, batch_size=begun["batch_size"], dtype=begun["dtype"])
 
 
 def graph(resolved: Resolved) -> Graph:
@@ -68,49 +115,82 @@ def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDAr
     return scenes
 
 
-def maker(
-    resolved: Resolved,
-    pieces: Graph,
-    *,
-    device: str,
-    dtype: str,
-    batch_size: int,
-    compile: bool = False,
-    cancelled: Callable[[], bool] | None = None,
-) -> tuple[Maker, dict[str, Any]]:
-    """Load the model and bind it to a request; with it come the facts of the run (PROVENANCE.md section 6)."""
-    # Torch is imported here for the first time, after everything that can be refused without it was refused.
-    import diffusers
-    import rasterio
-    import torch
+def make_block(folder: str, stage: int, row: int, col: int) -> tuple[int, int]:
+    """Make one block of the job in ``folder`` there, and give its size and CRC-32: what a worker of a cluster does.
 
+    The model is loaded once a process and job.
+    """
+    where, block = Path(folder), Block(stage, row, col)
+    made = _maker_of_job(folder)
+    for _, array in made.make([block], lambda need: read_block(where, need)):
+        return write_block(where, block, array)
+    raise ValueError(f"nothing was made of {block}")
+
+
+@lru_cache(maxsize=1)
+def _maker_of_job(folder: str) -> Maker:
+    request, how = read_header(Path(folder))
+    record = catalog.find(how["model"])
+    if catalog.model_sha256(record) != request.model.sha256:
+        raise ModelError(f"A worker on {platform.node()} has other weights of {record.name}; install the same version of rsgeo everywhere.")
+    resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi))
+    chosen = Settings(how["device"], how["dtype"], how["batch_size"], how["model"])
+    if chosen.device == "cuda":
+        _take_own_gpu()
+    return maker(resolved, graph(resolved), chosen)
+
+
+def _take_own_gpu() -> None:
+    """Workers on one machine take its GPUs in turn, by their number."""
+    import torch
+    from distributed import get_worker
+
+    name = str(get_worker().name)
+    if name.isdigit():
+        torch.cuda.set_device(int(name) % torch.cuda.device_count())
+
+
+def maker(
+    resolved: Resolved, pieces: Graph, chosen: Settings, *, compile: bool = False, cancelled: Callable[[], bool] | None = None
+) -> Maker:
+    """Load the model and bind it to a request."""
+    # Torch is imported here for the first time, after everything that can be refused without it was refused.
     from rsgeo.hub.load import load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
     from rsgeo.synthesis.engine import Maker
 
     request, record = resolved.request, resolved.record
-    pipeline = load_pipeline(str(record.folder), device=device, dtype=dtype, compile=compile, adapters=request.model.adapters)
-    made = Maker(
+    pipeline = load_pipeline(
+        str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters
+    )
+    return Maker(
         LatentTileModel(pipeline, request.sampler, request.negative_prompt),
         request,
         pieces,
-        batch_size=batch_size,
+        batch_size=chosen.batch_size,
         scene_at=scenes_of_windows(request, record),
         wishes_at=wishes_of(request, record.scale),
         valid=valid_pixels(resolved),
         cancelled=cancelled,
     )
-    facts = {
+
+
+def facts(chosen: Settings) -> dict[str, Any]:
+    """The facts of a run (PROVENANCE.md section 6)."""
+    import diffusers
+    import rasterio
+    import torch
+
+    return {
         "rsgeo": __version__,
-        "batch_size": batch_size,
+        "batch_size": chosen.batch_size,
         "python": ".".join(platform.python_version_tuple()[:2]),
         "torch": str(torch.__version__),
         "diffusers": diffusers.__version__,
-        "device": pipeline.device.type,
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
-        "deterministic": pipeline.device.type == "cpu",
+        "device": chosen.device,
+        "dtype": chosen.dtype,
+        "deterministic": chosen.device == "cpu",
         "attention": "sdpa",
         "threads": torch.get_num_threads(),
         "gdal": rasterio.__gdal_version__,
     }
-    return made, facts
