@@ -40,9 +40,11 @@ class MiniData:
         self.blocks = _blocks(self.eurosat.images)
         labels = sorted({image.label for image in self.eurosat.images})
         self.by_label = [[i for i, image in enumerate(self.eurosat.images) if image.label == label] for label in labels]
+        weights = np.array([dict(config["class_weights"]).get(label, 1.0) for label in labels])  # type: ignore[call-overload]
+        self.label_shares = weights / weights.sum()
 
     def batch(self, size: int, *, process: int, step: int) -> Batch:
-        """Batch ``step`` of a process; the same for the same arguments and seed. EuroSAT's classes are drawn evenly."""
+        """Batch ``step`` of a process; the same for the same arguments and seed. EuroSAT's classes are drawn by their weights."""
         rng = np.random.default_rng([int(self.config["seed"]), process, step])
         drawn = [self._draw(rng) for _ in range(size)]
         pixels = np.stack([_dihedral(tile, rng) for tile, _, _ in drawn])
@@ -58,7 +60,7 @@ class MiniData:
             tile, image = self._draw_block(rng)
             gsd = 20.0
         else:
-            members = self.by_label[rng.integers(len(self.by_label))]
+            members = self.by_label[rng.choice(len(self.by_label), p=self.label_shares)]
             index = members[rng.integers(len(members))]
             tile, image, gsd = self.eurosat.pixels[index], self.eurosat.images[index], 10.0
         if rng.random() < float(self.config["drop_all"]):

@@ -6,8 +6,9 @@ nothing of the class; ``--places none`` leaves it unknown. The prompts in unseen
 Pictures become uint8 before they are judged.
 
 Every number about generated tiles stands beside the same number about real ones: accuracy beside the judge's own on all test tiles, the
-Frechet distance generated-test beside the floor train-test (and val-test) of as many tiles, gradients across patch borders beside those
-of test tiles.
+Frechet distance to test tiles beside the floor, that of as many train tiles, gradients across patch borders beside those of test tiles.
+``--against val`` takes val for test in all of them: choose settings there and keep test for the end. ``--areas`` makes each patch as
+`rsgeo generate` does, an area of its own on the world's lattice, instead of as one tile: slower, and what users see.
 """
 
 from __future__ import annotations
@@ -43,9 +44,13 @@ from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.models.sat_unet import SatUNet
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
 from rsgeo.pipelines.sat_pipeline import SatPipeline
+from rsgeo.request import Ask
 from rsgeo.scene import SceneMetadata, Value
+from rsgeo.tasks.generate import generate as area_task
 
 GSD_M = 10.0
+AREA_M = 800.0
+METRES_A_DEGREE = 111_320.0
 UNSEEN = Path(__file__).resolve().parent / "prompts_unseen.csv"
 
 
@@ -160,6 +165,24 @@ def generate(pipe: SatPipeline, patches: Sequence[Patch], sampler: dict[str, Any
     return np.concatenate(parts)
 
 
+def generate_areas(model: str, patches: Sequence[Patch], sampler: dict[str, Any]) -> NDArray[np.uint8]:
+    """Pictures (n, 64, 64, 3) of patches as `rsgeo generate` makes them: the middle of an area of 0.8 x 0.8 km around each place."""
+    parts = []
+    for done, patch in enumerate(patches, start=1):
+        assert patch.scene.lon is not None and patch.scene.lat is not None
+        lon, lat = patch.scene.lon.value, patch.scene.lat.value
+        east, north = AREA_M / 2 / (METRES_A_DEGREE * np.cos(np.radians(lat))), AREA_M / 2 / METRES_A_DEGREE
+        bounds = (lon - east, lat - north, lon + east, lat + north)
+        ask = Ask(bounds=bounds, gsd=str(GSD_M), prompt=patch.prompt, seed=patch.seed, model=model, **sampler)
+        pixels = area_task(ask).pixels
+        assert pixels is not None
+        row, col = ((side - 64) // 2 for side in pixels.shape[1:])
+        parts.append(pixels[:, row : row + 64, col : col + 64].transpose(1, 2, 0))
+        print(f"\r{done} of {len(patches)} areas", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return np.stack(parts)
+
+
 def recalls(asked: NDArray[np.int64], seen: NDArray[np.int64]) -> dict[str, float]:
     """Share of the tiles of each class that the judge recognises."""
     return {label: float((seen[asked == i] == i).mean()) for i, label in enumerate(EUROSAT_CLASSES) if (asked == i).any()}
@@ -173,34 +196,29 @@ def confusion(asked: NDArray[np.int64], seen: NDArray[np.int64]) -> list[list[in
     return counts
 
 
-def score_classes(judge: Judge, real: RealTiles, generated: NDArray[np.uint8]) -> dict[str, Any]:
-    """Accuracy, Frechet distances and gradients of generated tiles, each beside real ones'."""
+def score_classes(judge: Judge, real: RealTiles, generated: NDArray[np.uint8], split: str = "test") -> dict[str, Any]:
+    """Accuracy, Frechet distance and gradients of generated tiles, each beside those of the real tiles of ``split``."""
     count = len(generated)
     asked = np.arange(count) % 10
     features, seen = look(judge, generated)
-    test_tiles, test_labels = real.all("test")
-    _, test_seen = look(judge, test_tiles)
-    test_even = real.evenly("test", count)
-    even = {split: look(judge, real.evenly(split, count))[0] for split in ("train", "val", "test")}
-    own = float((test_seen == test_labels).mean())
+    real_tiles, real_labels = real.all(split)
+    _, real_seen = look(judge, real_tiles)
+    even = real.evenly(split, count)
+    even_features, train_features = look(judge, even)[0], look(judge, real.evenly("train", count))[0]
+    own = float((real_seen == real_labels).mean())
     accuracy = float((seen == asked).mean())
-    distance = frechet.distance(features, even["test"])
-    floor = frechet.distance(even["train"], even["test"])
+    distance = frechet.distance(features, even_features)
+    floor = frechet.distance(train_features, even_features)
     return {
         "tiles": count,
-        "accuracy": {"generated": accuracy, "real_test": own, "ratio": accuracy / own},
-        "frechet": {
-            "generated_test": distance,
-            "train_test": floor,
-            "val_test": frechet.distance(even["val"], even["test"]),
-            "ratio": distance / floor,
-            "by_class_mean": mean_by_class(features, even["test"]),
-            "by_class_mean_train": mean_by_class(even["train"], even["test"]),
-        },
-        "recall": {"generated": recalls(asked, seen), "real_test": recalls(test_labels, test_seen)},
-        "confusion": {"generated": confusion(asked, seen), "real_test": confusion(test_labels, test_seen)},
-        "gradients": {"generated": gradients(generated), "real_test": gradients(test_even)},
-        "grey_level": {"generated": grey_level(generated), "real_test": grey_level(test_even)},
+        "against": split,
+        "accuracy": {"generated": accuracy, "real": own, "ratio": accuracy / own},
+        "frechet": {"generated": distance, "floor": floor, "ratio": distance / floor},
+        "class_means_apart": {"generated": mean_by_class(features, even_features), "floor": mean_by_class(train_features, even_features)},
+        "recall": {"generated": recalls(asked, seen), "real": recalls(real_labels, real_seen)},
+        "confusion": {"generated": confusion(asked, seen), "real": confusion(real_labels, real_seen)},
+        "gradients": {"generated": gradients(generated), "real": gradients(even)},
+        "grey_level": {"generated": grey_level(generated), "real": grey_level(even)},
     }
 
 
@@ -244,21 +262,18 @@ def score_unseen(judge: Judge, real: RealTiles, pipe: SatPipeline, args: argpars
 
 def report(scores: dict[str, Any]) -> str:
     """The figures side by side, for people."""
-    accuracy, distance, steps, grey = (scores[key] for key in ("accuracy", "frechet", "gradients", "grey_level"))
+    accuracy, distance, means, steps, grey = (scores[key] for key in ("accuracy", "frechet", "class_means_apart", "gradients", "grey_level"))
+    made = "areas" if scores["areas"] else "tiles"
     lines = [
-        f"{scores['tiles']} tiles, {scores['settings']}, places: {scores['places']}",
-        f"{'':34}{'generated':>10}{'real test':>10}{'ratio':>8}",
-        f"{'judge: class asked for':34}{accuracy['generated']:10.3f}{accuracy['real_test']:10.3f}{accuracy['ratio']:8.3f}",
-        f"{'Frechet to test (real: train)':34}{distance['generated_test']:10.3f}{distance['train_test']:10.3f}{distance['ratio']:8.2f}"
-        f"   (val {distance['val_test']:.3f})",
-        f"{'class means apart (real: train)':34}{distance['by_class_mean']:10.3f}{distance['by_class_mean_train']:10.3f}",
+        f"{scores['tiles']} {made} against {scores['against']}, {scores['settings']}, places: {scores['places']}",
+        f"{'':34}{'generated':>10}{'real':>10}{'ratio':>8}",
+        f"{'judge: class asked for':34}{accuracy['generated']:10.3f}{accuracy['real']:10.3f}{accuracy['ratio']:8.3f}",
+        f"{'Frechet distance (real: train)':34}{distance['generated']:10.3f}{distance['floor']:10.3f}{distance['ratio']:8.2f}",
+        f"{'class means apart (real: train)':34}{means['generated']:10.3f}{means['floor']:10.3f}",
+        *(f"{'gradient ' + key:34}{steps['generated'][key]:10.3f}{steps['real'][key]:10.3f}" for key in ("across", "inside", "ratio")),
+        *(f"{'grey level ' + key:34}{grey['generated'][key]:10.1f}{grey['real'][key]:10.1f}" for key in grey["generated"]),
         *(
-            f"{'gradient ' + key:34}{steps['generated'][key]:10.3f}{steps['real_test'][key]:10.3f}"
-            for key in ("across", "inside", "ratio")
-        ),
-        *(f"{'grey level ' + key:34}{grey['generated'][key]:10.1f}{grey['real_test'][key]:10.1f}" for key in grey["generated"]),
-        *(
-            f"  {label:32}{value:10.3f}{scores['recall']['real_test'][label]:10.3f}"
+            f"  {label:32}{value:10.3f}{scores['recall']['real'][label]:10.3f}"
             for label, value in scores["recall"]["generated"].items()
         ),
     ]
@@ -288,21 +303,26 @@ def main() -> None:
     add_model_options(parser)
     parser.add_argument("--judge", type=Path, default=Path(__file__).resolve().parent / "judge", help="folder of the judge")
     parser.add_argument("--n", type=int, default=1000, help="tiles, a multiple of 10")
+    parser.add_argument("--against", choices=["test", "val"], default="test", help="the real tiles to compare with")
+    parser.add_argument("--areas", action="store_true", help="each patch as an area of its own, as rsgeo generate makes it")
     parser.add_argument("--unseen-seeds", type=int, default=5, help="pictures for each prompt in unseen words; 0: leave them out")
     parser.add_argument("--unseen-template", action="store_true", help='put "a satellite image of" before the unseen prompts')
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     args = parser.parse_args()
     if args.n < 20 or args.n % 10:
         parser.error("--n must be a multiple of 10, at least 20")
+    if args.areas and (args.places == "none" or (Path(args.model) / "training.json").is_file()):
+        parser.error("--areas needs places and a model of the catalogue")
 
     torch.set_num_threads(args.threads)
     judge, real, pipe = load(args.judge), RealTiles(args.eurosat), load_pipeline(args.model, args.words)
     sampler = settings(args)
     start = time.process_time()
-    generated = generate(pipe, class_patches(real, args.n, args.places), sampler, args.batch_size)
+    patches = class_patches(real, args.n, args.places)
+    generated = generate_areas(args.model, patches, sampler) if args.areas else generate(pipe, patches, sampler, args.batch_size)
     cost = (time.process_time() - start) / args.n
-    scores = {"model": Path(args.model).name, "settings": sampler, "places": args.places, "cpu_seconds_a_tile": round(cost, 4)}
-    scores |= score_classes(judge, real, generated)
+    scores = {"model": Path(args.model).name, "settings": sampler, "places": args.places, "areas": args.areas}
+    scores |= {"cpu_seconds_a_tile": round(cost, 4), **score_classes(judge, real, generated, args.against)}
     if args.unseen_seeds:
         scores["unseen"] = score_unseen(judge, real, pipe, args, sampler)
     print(report(scores))

@@ -1,7 +1,7 @@
 """Train rsgeo-mini: ``accelerate launch training/train_mini.py --eurosat DIR --ucmerced DIR --words DIR --out DIR``.
 
-The same command again goes on from the last checkpoint in ``--out``. Needs torch, diffusers, transformers, tokenizers, accelerate, safetensors,
-numpy, PIL, PyYAML and pydantic only, so that it can be carried to a bare machine.
+The same command again goes on from the last checkpoint in ``--out``; ``--init`` starts a new run from the weights of a model. Needs torch,
+diffusers, transformers, tokenizers, accelerate, safetensors, numpy, PIL, PyYAML and pydantic only, so that it can be carried to a bare machine.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=here / "mini.yaml")
     for name, what in (("eurosat", "packed EuroSAT"), ("ucmerced", "packed UC Merced"), ("words", "word table"), ("out", "results")):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the {what}")
+    parser.add_argument("--init", type=Path, help="folder of a model, DIR/model of another run, whose weights the run starts from")
     parser.add_argument("--mixed-precision", default="bf16", choices=["no", "bf16"])
     parser.add_argument("--minutes", type=float, help="instead of the configuration's")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
@@ -147,6 +148,12 @@ def main() -> None:
     levels = ((1 - alphas) / alphas).sqrt().log().float()
 
     denoiser = Denoiser(unet, text_encoder)
+    origin = None
+    if args.init:
+        origin = json.loads((args.init / "training.json").read_text())
+        for name, module in (("unet", unet), ("text_encoder", text_encoder)):
+            module.load_state_dict(load_file(args.init / name / "diffusion_pytorch_model.safetensors"))
+        print(f"starting from {args.init}", flush=True)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     ema = PowerEMA(denoiser, config["ema_width"])
     step, minutes = 0, 0.0
@@ -173,7 +180,7 @@ def main() -> None:
         )
         part.replace(state_file)
         images = step * config["batch_size"] * accelerator.num_processes
-        facts = {"config": config, "step": step, "minutes": round(minutes, 1), "images": images, "machine": platform.machine(),
+        facts = {"config": config, "step": step, "minutes": round(minutes, 1), "images": images, "init": origin, "machine": platform.machine(),
                  "device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}  # fmt: skip
         save(args.out / "model", bare, ema, codec, scheduler, facts)
 

@@ -11,8 +11,9 @@ from torch import nn
 class WordPieceEncoder(ModelMixin, ConfigMixin):
     """Word pieces to contextual states: a frozen int8 table, learned positions, and a small transformer.
 
-    In the table synonyms are neighbours, so words that no caption held still mean something. The first token ([CLS]) is read out as the
-    vector of the whole prompt.
+    In the table synonyms are neighbours, so words that no caption held still mean something. In training, noise of up to ``table_noise``
+    (its standard deviation, that of the table being 1) is added to the table's vectors, a new amount for each prompt, so that neighbours of the
+    captions' words are met as well. The first token ([CLS]) is read out as the vector of the whole prompt.
     """
 
     config_name = "config.json"
@@ -26,6 +27,7 @@ class WordPieceEncoder(ModelMixin, ConfigMixin):
         num_heads: int = 4,
         max_length: int = 32,
         dropout: float = 0.0,
+        table_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.table = nn.Buffer(torch.zeros(vocab_size, dim, dtype=torch.int8))
@@ -50,6 +52,9 @@ class WordPieceEncoder(ModelMixin, ConfigMixin):
         """Ids and mask (1 = token), both (batch, tokens) -> states (batch, tokens, dim), 0 at padding, and the vector (batch, dim)."""
         dtype = self.positions.dtype
         hidden = self.table[input_ids].to(dtype) * self.table_scale[input_ids].to(dtype)[..., None]
+        if self.training and self.config.table_noise:
+            amount = self.config.table_noise * torch.rand(len(hidden), 1, 1, dtype=dtype, device=hidden.device)
+            hidden = hidden + amount * torch.randn_like(hidden)
         hidden = hidden + self.positions[: input_ids.shape[1]]
         padding = attention_mask == 0
         for layer in self.layers:

@@ -56,6 +56,16 @@ def test_training_mode_gives_the_same(encoder: WordPieceEncoder) -> None:
     close(vector, pooled)
 
 
+def test_noise_on_the_table_is_for_training_only() -> None:
+    torch.manual_seed(0)
+    noisy = WordPieceEncoder(vocab_size=50, dim=16, num_layers=1, num_heads=2, max_length=12, table_noise=1.0)
+    noisy.set_table(torch.randn(50, 16))
+    first, second = (encode(noisy.train(), [[1, 7, 9, 2]], 4)[1] for _ in range(2))
+    assert not torch.allclose(first, second, atol=1e-2)
+    first, second = (encode(noisy.eval(), [[1, 7, 9, 2]], 4)[1] for _ in range(2))
+    assert torch.equal(first, second)
+
+
 def test_words_and_their_order_matter(encoder: WordPieceEncoder) -> None:
     vectors = [encode(encoder, [row], 6)[1] for row in ([1, 7, 9, 2], [1, 9, 7, 2], [1, 7, 8, 2])]
     assert not torch.allclose(vectors[0], vectors[1]) and not torch.allclose(vectors[0], vectors[2])
