@@ -35,7 +35,7 @@ def connect(workers: int | None, address: str | None) -> Iterator[Any]:
         raise InputError("Workers need Dask, which is not installed; install rsgeo with its extra dask.") from error
     if address is not None:
         try:
-            client = Client(address, timeout="20s", set_as_default=False)
+            client = Client(address, timeout="20s")
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(f"No Dask scheduler answers at {address}; start one with: dask scheduler.") from error
         with client:
@@ -46,7 +46,7 @@ def connect(workers: int | None, address: str | None) -> Iterator[Any]:
     env = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, env=env, silence_logs=50) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster) as client,
     ):
         yield client
 
