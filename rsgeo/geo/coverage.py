@@ -143,7 +143,7 @@ def _count_touched(cells: BaseGeometry, frame: tuple[int, int, int, int], limit:
         corners = corners[(corners[:, 0] < columns) & (corners[:, 1] < rows)]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _in_cells(aoi: AOI, crs: str, lattice: Lattice) -> BaseGeometry:
     """The stored area in world cells (column, row) of a lattice; in a geographic CRS once more on either side of the world."""
     system = cached_crs(crs)
@@ -157,7 +157,7 @@ def _in_cells(aoi: AOI, crs: str, lattice: Lattice) -> BaseGeometry:
     return shapely.transform(plane, lambda x, y: solve(a, b, d, e, x - c, y - f), interleaved=False)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _edges(aoi: AOI, crs: str, lattice: Lattice) -> tuple[Floats, Floats, Floats, Floats]:
     """(x0, y0, x1, y1) of all edges that are not level, in world cells, each from its upper to its lower end."""
     parts = lonlat.polygons(_in_cells(aoi, crs, lattice))

@@ -16,8 +16,10 @@ from rsgeo.errors import CancelledError, InputError, ModelError
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
 
-Work = Callable[[str, int, int, int], tuple[int, int]]
-"""``work(folder, stage, row, col)``: makes a block in the job's folder and gives its size and CRC-32. A module's function, so that it travels."""
+Work = Callable[[str, str, int, int, int], tuple[int, int]]
+"""``work(folder, sha256, stage, row, col)``: makes a block of the request of that hash in the job's folder, and gives its size and CRC-32.
+
+A module's function, so that it travels."""
 
 _AHEAD = 3  # blocks a worker has waiting, so that it need not wait for the client
 _WAIT_S = 1.0
@@ -84,7 +86,7 @@ def compute(
         while ready and len(under_way) < slots:
             block = ready.pop()
             key = f"rsgeo-{store.sha256[:12]}-{block.stage}-{block.row}-{block.col}"
-            place = (str(store.folder.resolve()), block.stage, block.row, block.col)
+            place = (str(store.folder.resolve()), store.sha256, block.stage, block.row, block.col)
             under_way[client.submit(work, *place, key=key, pure=False, priority=-rank[block])] = block
 
     try:

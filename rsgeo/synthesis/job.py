@@ -208,13 +208,15 @@ def write_block(folder: Path, block: Block, array: NDArray[np.generic]) -> tuple
     return len(data), zlib.crc32(data)
 
 
-def read_header(folder: Path) -> tuple[Request, dict[str, Any]]:
-    """The request of a job, and how it is made, for a worker. Raises OutputError when there is no job in ``folder``."""
+def read_header(folder: Path, sha256: str) -> tuple[Request, dict[str, Any]]:
+    """The request of a job, and how it is made, for a worker. Raises OutputError when ``folder`` holds no job for the request of that hash."""
+    words = f"A worker on {platform.node()} finds no such job in {folder}; let all workers see that folder under the same path."
     try:
         header = _Header.model_validate_json((folder / _HEADER).read_bytes())
     except (OSError, ValidationError) as error:
-        words = f"A worker on {platform.node()} finds no job in {folder}; let all workers see that folder under the same path."
         raise OutputError(words) from error
+    if header.sha256 != sha256:
+        raise OutputError(words)
     return Request.model_validate(header.request), header.how
 
 

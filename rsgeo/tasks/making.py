@@ -115,21 +115,21 @@ def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDAr
     return scenes
 
 
-def make_block(folder: str, stage: int, row: int, col: int) -> tuple[int, int]:
-    """Make one block of the job in ``folder`` there, and give its size and CRC-32: what a worker of a cluster does.
+def make_block(folder: str, sha256: str, stage: int, row: int, col: int) -> tuple[int, int]:
+    """Make one block of a job in its folder, and give its size and CRC-32: what a worker of a cluster does.
 
-    The model is loaded once a process and job.
+    ``sha256`` is the request's: the model is loaded once a process and request.
     """
     where, block = Path(folder), Block(stage, row, col)
-    made = _maker_of_job(folder)
+    made = _maker_of_job(folder, sha256)
     for _, array in made.make([block], lambda need: read_block(where, need)):
         return write_block(where, block, array)
     raise ValueError(f"nothing was made of {block}")
 
 
 @lru_cache(maxsize=1)
-def _maker_of_job(folder: str) -> Maker:
-    request, how = read_header(Path(folder))
+def _maker_of_job(folder: str, sha256: str) -> Maker:
+    request, how = read_header(Path(folder), sha256)
     record = catalog.find(how["model"])
     if catalog.model_sha256(record) != request.model.sha256:
         raise ModelError(f"A worker on {platform.node()} has other weights of {record.name}; install the same version of rsgeo everywhere.")

@@ -63,4 +63,4 @@ def test_a_worker_that_does_not_see_the_job_says_so(tmp_path: Path) -> None:
     from rsgeo.tasks.making import make_block
 
     with pytest.raises(OutputError, match="let all workers see that folder under the same path"):
-        make_block(str(tmp_path / "gone"), 0, 0, 0)
+        make_block(str(tmp_path / "gone"), "0", 0, 0, 0)
