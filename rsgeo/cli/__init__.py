@@ -12,6 +12,7 @@ from rsgeo.cli.lazy import LazyGroup
     cls=LazyGroup,
     commands_in={
         "generate": "rsgeo.cli.generate",
+        "extend": "rsgeo.cli.extend",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",
         "verify": "rsgeo.cli.verify",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import click
 
 from rsgeo.cli import options, show
 from rsgeo.request import Ask
-from rsgeo.runtime import Runtime
 
 
 def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
@@ -25,9 +25,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @options.place
 @click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit.")
 @click.option("--negative-prompt", help="What shall not be there.")
-@click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest.")
-@click.option("--prompt-map", metavar="JSON", help="What prompt each value of --prompt-field stands for, as {\"value\": \"prompt\"}.")
-@click.option("--prompt-layer", metavar="FILE", help="Vector file with --prompt-field; default all features of --aoi.")
+@options.by_polygon
 @click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM).")
 @click.option("--cloud-cover", type=float, metavar="PERCENT")
 @click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it.")
@@ -38,36 +36,10 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights.")
 @options.machine
 @options.cluster
-@click.option("--co", "creation", multiple=True, metavar="KEY=VALUE", help="GDAL creation option, for example COMPRESS=JPEG.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@click.option("--fresh", is_flag=True, help="Discard the finished work of an interrupted run instead of going on.")
+@options.writing
 @click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
-@click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
-@click.option("--preview", type=options.OUTPUT, metavar="PNG", help="Write a small picture as well.")
-@click.option("--reproducible", is_flag=True, help="No time stamps: equal requests give equal bytes.")
-@click.option("--no-sidecar", is_flag=True, help="Do not write the STAC item and QGIS metadata beside the image.")
-@click.option("--private", is_flag=True, help="Store hashes instead of prompt and area (the file cannot be made again from itself).")
-@click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright.")
 @click.argument("out", type=options.OUTPUT, required=False)
-def command(
-    out: Path | None,
-    device: Any,
-    dtype: Any,
-    batch_size: int | None,
-    workers: int | None,
-    dask: str | None,
-    creation: tuple[str, ...],
-    overwrite: bool,
-    fresh: bool,
-    dry_run: bool,
-    quiet: bool,
-    preview: Path | None,
-    reproducible: bool,
-    no_sidecar: bool,
-    private: bool,
-    copyright_: str | None,
-    **asked: Any,
-) -> None:
+def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Make a synthetic, georeferenced image at OUT (a Cloud Optimized GeoTIFF).
 
     \b
@@ -80,35 +52,13 @@ def command(
     from rsgeo.tasks import generate as task
     from rsgeo.tasks.resolve import resolve
 
-    resolved = resolve(Ask(**asked))
+    how = options.take_runtime(values)
+    resolved = resolve(Ask(**values))
     if dry_run:
         click.echo(show.plan(resolved, task.plan(resolved)))
         return
     assert out is not None
     with show.progress(quiet) as report:
-        runtime = Runtime(
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            overwrite=overwrite,
-            fresh=fresh,
-            workers=workers,
-            dask=dask,
-            reproducible=reproducible,
-            sidecar=not no_sidecar,
-            private=private,
-            copyright=copyright_,
-            creation_options=_creation_options(creation),
-            preview=preview,
-            progress=report,
-        )
-        result = task.run(resolved, out, runtime)
+        result = task.run(resolved, out, replace(how, progress=report))
     if not quiet:
-        click.echo(show.result(resolved, result, preview))
-
-
-def _creation_options(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE.", param_hint="--co")
-    return dict(pair.split("=", 1) for pair in pairs)
+        click.echo(show.result(resolved, result, how.preview))

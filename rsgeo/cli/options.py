@@ -8,7 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from rsgeo.runtime import Runtime
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+_RUNTIME = ("device", "dtype", "batch_size", "workers", "dask", "overwrite", "fresh", "reproducible", "private", "preview")
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 DTYPES = click.Choice(["auto", "fp32", "bf16", "fp16"])
@@ -33,6 +37,8 @@ vector = several(
     click.option("--buffer", "buffer_m", type=float, metavar="METRES", help="Make an area of points and lines, or widen polygons."),
 )
 
+limits = click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this.")
+
 place = several(
     click.option("--aoi", metavar="FILE", help="Area of interest: any vector file, STAC item or WKT."),
     click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area of interest as degrees (or in --aoi-crs)."),
@@ -43,7 +49,7 @@ place = several(
     click.option("--resolution", metavar="UNITS", help="Pixel size in units of the coordinate system, instead of --gsd."),
     click.option("--from", "from_file", metavar="TIF", help="Make a file of rsgeo again; other options change it."),
     click.option("--request", "request_file", metavar="JSON", help="Start from a request in a JSON file."),
-    click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this."),
+    limits,
 )
 
 machine = several(
@@ -56,3 +62,38 @@ cluster = several(
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Compute with so many Dask processes on this machine."),
     click.option("--dask", metavar="ADDRESS", help="Compute on the workers of a Dask scheduler, for example tcp://10.0.0.1:8786."),
 )
+
+writing = several(
+    click.option("--co", "creation", multiple=True, metavar="KEY=VALUE", help="GDAL creation option, for example COMPRESS=JPEG."),
+    click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
+    click.option("--fresh", is_flag=True, help="Discard the finished work of an interrupted run instead of going on."),
+    click.option("--quiet", is_flag=True, help="Print errors and warnings only."),
+    click.option("--preview", type=OUTPUT, metavar="PNG", help="Write a small picture as well."),
+    click.option("--reproducible", is_flag=True, help="No time stamps: equal requests give equal bytes."),
+    click.option("--no-sidecar", is_flag=True, help="Do not write the STAC item and QGIS metadata beside the image."),
+    click.option("--private", is_flag=True, help="Store hashes instead of prompt and area (the file cannot be made again from itself)."),
+    click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
+)
+
+by_polygon = several(
+    click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest."),
+    click.option("--prompt-map", metavar="JSON", help="What prompt each value of --prompt-field stands for, as {\"value\": \"prompt\"}."),
+    click.option("--prompt-layer", metavar="FILE", help="Vector file with --prompt-field; default all features of --aoi."),
+)
+
+
+def take_runtime(values: dict[str, Any]) -> Runtime:
+    """Takes out of a command's values those that say how to run and write, and gives them as a Runtime."""
+    return Runtime(
+        sidecar=not values.pop("no_sidecar"),
+        copyright=values.pop("copyright_"),
+        creation_options=_creation_options(values.pop("creation")),
+        **{name: values.pop(name) for name in _RUNTIME},
+    )
+
+
+def _creation_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE.", param_hint="--co")
+    return dict(pair.split("=", 1) for pair in pairs)

@@ -50,6 +50,22 @@ def valid_mask(record: GridRecord, aoi: AOI, row0: int, col0: int, height: int, 
     return inside
 
 
+def grown(record: GridRecord, aoi: AOI) -> GridRecord:
+    """The smallest grid on the same lattice that covers a grid and an area.
+
+    Raises InputError where the antimeridian tears the area apart in the grid's CRS, GeoreferenceError where that does not reach.
+    """
+    system = cached_crs(record.crs)
+    a, b, c, d, e, f = floats(record.lattice)
+    bounds_in(aoi, system, math.sqrt(abs(a * e - b * d)))
+    plane = _projected(aoi, system, _densify_degrees(math.sqrt(abs(a * e - b * d)) * metres_per_unit(system)))
+    left, top, right, bottom = shapely.transform(plane, lambda x, y: solve(a, b, d, e, x - c, y - f), interleaved=False).bounds
+    col, row = min(record.col, math.floor(left)), min(record.row, math.floor(top))
+    width = max(record.col + record.width, math.ceil(right)) - col
+    height = max(record.row + record.height, math.ceil(bottom)) - row
+    return record.model_copy(update={"col": col, "row": row, "width": width, "height": height})
+
+
 def touched_pixels(record: GridRecord, aoi: AOI | None, limit: int | None = None) -> int:
     """Pixels of the 512 px blocks that touch the area, without holding them; counting stops soon after ``limit``."""
     if aoi is None:

@@ -91,6 +91,32 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, NDArray[Any], Mask]]:
             yield window.row_off, pixels, mask
 
 
+class PlacedImage:
+    """A uint8 RGB image that lies on a larger grid, its upper left pixel at (``row``, ``col``) of that: read by windows of the grid.
+
+    Raises InputError when the file cannot be read or has another size than ``shape`` (rows, columns).
+    """
+
+    def __init__(self, path: Path, row: int, col: int, shape: tuple[int, int]) -> None:
+        self.path, self.row, self.col = path, row, col
+        with open_raster(path) as dataset:
+            if dataset.count != 3 or set(dataset.dtypes) != {"uint8"} or dataset.shape != shape:
+                raise InputError(f"{path.name} was cut, resampled or converted after it was written; it cannot be continued.")
+            _check_block_size(dataset)
+        self.height, self.width = shape
+
+    def read(self, row0: int, col0: int, height: int, width: int) -> tuple[Pixels, Mask]:
+        """Pixels (3, height, width), 0 where there are none, and the mask (height, width), True where there are."""
+        pixels, mask = np.zeros((3, height, width), np.uint8), np.zeros((height, width), np.bool_)
+        top, left = max(row0, self.row), max(col0, self.col)
+        bottom, right = min(row0 + height, self.row + self.height), min(col0 + width, self.col + self.width)
+        if top < bottom and left < right:
+            inner = (slice(top - row0, bottom - row0), slice(left - col0, right - col0))
+            with open_raster(self.path) as dataset:
+                pixels[(slice(None), *inner)], mask[inner] = _read(dataset, Window(left - self.col, top - self.row, right - left, bottom - top))
+        return pixels, mask
+
+
 def read_decimated(path: str | Path, max_side: int) -> tuple[Pixels, Mask]:
     """The first three bands averaged to at most ``max_side`` pixels a side, from overviews where there are some.
 

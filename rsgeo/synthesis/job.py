@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rsgeo.errors import OutputError
-from rsgeo.request import Request
+from rsgeo.request import Request, sha256_text
 from rsgeo.synthesis.blocks import Block
 
 _HEADER, _JOURNAL, _LOCK, _BLOCKS = "job.json", "journal.jsonl", "lock", "blocks"
@@ -63,12 +63,13 @@ class JobDir:
     """Blocks on disk (`rsgeo.synthesis.engine.Store`); use it in a ``with`` statement, which holds its lock.
 
     ``picture`` is the number of the picture's stage: its blocks stay until the job is removed, for the file is written from them.
-    ``how`` says how the run is made (batch size, number type, versions): after entering it is that of the run that began the job.
+    ``known`` is a hash of what is known beside the request. ``how`` says how the run is made (batch size, number type, versions): after
+    entering it is that of the run that began the job.
     """
 
-    def __init__(self, folder: Path, request: Request, picture: int, how: dict[str, Any], *, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, request: Request, picture: int, how: dict[str, Any], *, known: str = "", fresh: bool = False) -> None:
         self.folder, self.how = folder, how
-        self.sha256 = request.sha256()
+        self.sha256 = sha256_text(request.sha256() + known)
         self._request, self._picture, self._fresh = request, picture, fresh
         self._lock = FileLock(folder / _LOCK)
         self._done: dict[Block, _Line] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from rsgeo.errors import CancelledError, RsgeoError
-from rsgeo.geo import grid, preview, provenance, raster, sidecars
+from rsgeo.geo import grid, preview, provenance, raster, raster_read, sidecars
 from rsgeo.request import Ask
 from rsgeo.runtime import Progress, Result, Runtime
 from rsgeo.synthesis import job
@@ -64,7 +65,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
-        for band in _bands(resolved, pieces, settings, runtime, MemoryStore()):
+        for band in _with_known(_bands(resolved, pieces, settings, runtime, MemoryStore()), resolved):
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
@@ -72,7 +73,8 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     if len(pieces.pictures) <= _SMALL_BLOCKS and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, MemoryStore())
         return _write(resolved, out, geobox, settings, runtime, bands)
-    with JobDir(job.folder_of(out), request, pieces.picture, settings.as_dict(), fresh=runtime.fresh) as store:
+    how, known = settings.of_job(resolved), "" if resolved.known is None else raster_read.pixels_sha256(resolved.known.path)
+    with JobDir(job.folder_of(out), request, pieces.picture, how, known=known, fresh=runtime.fresh) as store:
         settings = making.as_begun(settings, runtime, store.how)
         try:
             by_workers = _bands_of_workers(resolved, pieces, runtime, store) if distributed else None
@@ -103,7 +105,7 @@ def _write(
         out, geobox, marks=marks, overwrite=runtime.overwrite, creation_options=runtime.creation_options, threads=facts["threads"]
     )
     with writer:
-        for band in bands:
+        for band in _with_known(bands, resolved):
             writer.write_band(band.row0, band.pixels, band.mask)
             _report(runtime, Progress("write", band.row0 + band.pixels.shape[1], request.grid.height))
     try:
@@ -129,6 +131,16 @@ def _bands(
     made = making.maker(resolved, pieces, settings, compile=runtime.compile, cancelled=runtime.cancelled)
     _report(runtime, Progress("load", 1, 1))
     return engine.bands(made, store=store, progress=runtime.progress)
+
+
+def _with_known(bands: Iterator[Band], resolved: Resolved) -> Iterator[Band]:
+    """The bands with the pixels that were known beforehand in their places."""
+    known = resolved.known
+    for band in bands:
+        if known is not None:
+            pixels, there = known.read(band.row0, 0, *band.mask.shape)
+            band = replace(band, pixels=np.where(there, pixels, band.pixels), mask=band.mask | there)
+        yield band
 
 
 def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store: JobDir) -> Iterator[Band]:

@@ -18,12 +18,13 @@ from rsgeo.errors import InputError, ModelError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo import grid
 from rsgeo.geo.aoi import AOI
+from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Request
 from rsgeo.runtime import Runtime
 from rsgeo.scene import SceneMetadata, Value
-from rsgeo.synthesis.blocks import Block, Graph
+from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, in_region
@@ -41,9 +42,11 @@ class Settings:
     batch_size: int
     model: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, with the version that chose them."""
-        return {**asdict(self), "rsgeo": __version__}
+    def of_job(self, resolved: Resolved) -> dict[str, Any]:
+        """What a job's workers, and whoever goes on with it, must know beside the request; plain values."""
+        image = resolved.known
+        known = None if image is None else [str(image.path.resolve()), image.row, image.col, image.height, image.width]
+        return {**asdict(self), "rsgeo": __version__, "known": known}
 
 
 def settings(runtime: Runtime, record: CatalogRecord) -> Settings:
@@ -83,13 +86,26 @@ def graph(resolved: Resolved) -> Graph:
     )
 
 
-def valid_pixels(resolved: Resolved) -> Callable[[int, int, int, int], NDArray[np.bool_]] | None:
+def area_pixels(resolved: Resolved) -> Valid | None:
     """``valid(row0, col0, height, width)``: which pixels lie in the area; None when all do."""
     area: AOI | None = resolved.aoi
     if area is None:
         return None
     cells = resolved.request.grid
     return lambda row0, col0, height, width: grid.valid_mask(cells, area, row0, col0, height, width)
+
+
+def valid_pixels(resolved: Resolved) -> Valid | None:
+    """Which pixels have to be made: those of the area that are not known."""
+    area, known = area_pixels(resolved), resolved.known
+    if known is None:
+        return area
+
+    def unknown(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
+        there = known.read(row0, col0, height, width)[1]
+        return ~there if area is None else area(row0, col0, height, width) & ~there
+
+    return unknown
 
 
 def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDArray[Any], NDArray[Any]], list[SceneMetadata]]:
@@ -133,7 +149,11 @@ def _maker_of_job(folder: str, sha256: str) -> Maker:
     record = catalog.find(how["model"])
     if catalog.model_sha256(record) != request.model.sha256:
         raise ModelError(f"A worker on {platform.node()} has other weights of {record.name}; install the same version of rsgeo everywhere.")
-    resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi))
+    known = None
+    if how["known"] is not None:
+        path, row, col, height, width = how["known"]
+        known = PlacedImage(Path(path), row, col, (height, width))
+    resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi), known)
     chosen = Settings(how["device"], how["dtype"], how["batch_size"], how["model"])
     if chosen.device == "cuda":
         _take_own_gpu()

@@ -15,6 +15,7 @@ from rsgeo.errors import InputError, ModelError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
+from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import SCHEDULERS, AoiRecord, Ask, GridRecord, ModelRecord, PromptRegion, Request, RequestedScene, Sampler, Synthesis
@@ -29,11 +30,15 @@ _SAME_GSD = 1.01
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request with what was looked up for it: the model's record and the area (None: the whole grid)."""
+    """A request with what was looked up for it: the model's record and the area (None: the whole grid).
+
+    ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`).
+    """
 
     request: Request
     record: CatalogRecord
     aoi: AOI | None
+    known: PlacedImage | None = None
 
 
 def resolve(ask: Ask) -> Resolved:
@@ -44,7 +49,7 @@ def resolve(ask: Ask) -> Resolved:
     """
     stored = _stored(ask)
     record = _model(ask, stored)
-    area = _area(ask, stored)
+    area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
     synthesis = _synthesis(sampler, stored, record)
@@ -59,7 +64,7 @@ def resolve(ask: Ask) -> Resolved:
         sampler=sampler,
         seed=_seed(ask, stored),
         synthesis=synthesis,
-        regions=_regions(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
+        regions=regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
     )
     # The mask is always rasterised from the stored area, so that a replay has the same one.
     kept = None if request.aoi is None else aois.from_record(request.aoi)
@@ -108,7 +113,7 @@ def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
     return record
 
 
-def _area(ask: Ask, stored: Request | None) -> AOI | None:
+def area_of(ask: Ask, stored: Request | None) -> AOI | None:
     if ask.aoi is not None and ask.bounds is not None:
         raise InputError("Give --aoi or --bounds, not both.")
     if ask.aoi is None and any(value is not None for value in (ask.layer, ask.where, ask.buffer_m)):
@@ -209,7 +214,7 @@ def _seed(ask: Ask, stored: Request | None) -> int:
     return seed
 
 
-def _regions(ask: Ask, stored: Request | None, cells: GridRecord, reach_px: int) -> tuple[PromptRegion, ...]:
+def regions_of(ask: Ask, stored: Request | None, cells: GridRecord, reach_px: int) -> tuple[PromptRegion, ...]:
     if ask.prompt_field is None:
         if ask.prompt_layer is not None or ask.prompt_map is not None:
             raise InputError("--prompt-layer and --prompt-map need --prompt-field, the attribute that holds the prompts.")

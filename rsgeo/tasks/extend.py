@@ -1,0 +1,77 @@
+"""Extend: continue a synthetic raster over more ground, from the request stored in it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import shapely
+from shapely.geometry import Polygon
+
+from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.geo import aoi as aois
+from rsgeo.geo import grid, lonlat, provenance
+from rsgeo.geo.aoi import AOI
+from rsgeo.geo.crs import parse_crs
+from rsgeo.geo.raster_read import PlacedImage, pixels_sha256
+from rsgeo.request import Ask, GridRecord
+from rsgeo.runtime import Result, Runtime
+from rsgeo.synthesis import phases
+from rsgeo.synthesis.blocks import valid_rows
+from rsgeo.tasks import making
+from rsgeo.tasks.generate import run
+from rsgeo.tasks.resolve import Resolved, area_of, regions_of, resolve
+
+_ROWS_AT_ONCE = 1024
+
+
+def extend(existing: str | Path, ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
+    """The raster ``existing`` and, beyond it, the area of ``ask``, in one image: old pixels unchanged, new ones of the same world.
+
+    Of the ask only the area, the limits and the prompt layer count; all else is as it was. Raises InputError when the file is none of rsgeo's or was
+    written with ``--private``, and whatever `generate` raises.
+    """
+    return run(resolve_extension(Path(existing), ask), None if out is None else Path(out), runtime or Runtime())
+
+
+def resolve_extension(existing: Path, ask: Ask) -> Resolved:
+    """The request for the raster and the new area together, and the raster's pixels as known."""
+    stored = provenance.read_request(existing)
+    before = resolve(Ask(from_file=existing, model_anyway=ask.model_anyway, max_pixels=ask.max_pixels))
+    old, more = before.request, area_of(ask, None)
+    if more is None:
+        raise InputError("Say where to continue: --aoi FILE or --bounds W S E N.")
+    if stored.run.get("pixels_sha256") != pixels_sha256(existing):
+        words = f"{existing.name} was changed after it was written; it is continued as it is, but its request would not make it again."
+        warnings.warn(words, RsgeoWarning, stacklevel=3)
+    cells = grid.grown(old.grid, more)
+    whole = _together(before.aoi or _outline(old.grid), more).to_record()
+    regions = regions_of(ask, old, cells, phases.plan_halo(old.synthesis.phases, before.record.scale))
+    if old.regions and ask.prompt_field is None:
+        words = f"Only the polygons near {existing.name} are stored in it; give --prompt-field and --prompt-layer again for prompts beyond them."
+        warnings.warn(words, RsgeoWarning, stacklevel=3)
+    request = old.model_copy(update={"grid": cells, "aoi": whole, "regions": regions})
+    kept = aois.from_record(whole)
+    grid.check_size(cells, kept, ask.max_pixels)
+    known = PlacedImage(existing, old.grid.row - cells.row, old.grid.col - cells.col, (old.grid.height, old.grid.width))
+    resolved = replace(before, request=request, aoi=kept, known=known)
+    if not any(rows.any() for _, rows in valid_rows(cells, making.valid_pixels(resolved), _ROWS_AT_ONCE)):
+        raise InputError(f"{more.name} asks for nothing beyond {existing.name}; give a larger area.")
+    return resolved
+
+
+def _together(old: AOI, more: AOI) -> AOI:
+    """Both areas as one, in the CRS of the old."""
+    moved = more.geometry
+    if more.crs != old.crs:
+        moved = lonlat.transform(lonlat.densify(more.geometry, more.crs), more.crs, old.crs)
+    parts = lonlat.polygons(lonlat.repair(shapely.union_all([old.geometry, moved])))
+    return AOI(shapely.union_all(parts), old.crs, name=more.name)
+
+
+def _outline(cells: GridRecord) -> AOI:
+    """The rectangle of a grid as an area in its CRS."""
+    affine = grid.geobox(cells).affine
+    corners = [(0, 0), (cells.width, 0), (cells.width, cells.height), (0, cells.height)]
+    return AOI(Polygon([affine * corner for corner in corners]), parse_crs(cells.crs), name="grid")
