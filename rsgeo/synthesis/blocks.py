@@ -8,7 +8,6 @@ them does not (SYNTHESIS.md, S1).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from rsgeo.synthesis.phases import lattice_of
 Valid = Callable[[int, int, int, int], NDArray[np.bool_]]
 """``valid(row0, col0, height, width)`` -> (height, width) bool, True where a pixel is wanted; (0, 0) is the grid's upper left pixel."""
 
-_SIDE_PX = 384
+_SIDE_PX, _SIDE_TILES = 384, 3
 """A block is at least so large: fewer windows would not fill a batch, many more would cost memory and, after a power cut, time."""
 
 
@@ -76,7 +75,7 @@ class Graph:
         lattices = [lattice_of(phase) for phase in phases]
         if decoder_tile is not None:
             lattices.append(Lattice(decoder_tile, 3 * decoder_tile // 4 if decoder_stride is None else decoder_stride))
-        self.side = block_side(lattices, scale)
+        self.side = block_side(lattices[-1].tile, scale)
         self.picture = len(lattices)
         squares = Lattice(self.side, self.side)
         last, pictures = wanted_windows(grid, scale, (lattices[-1], squares), valid)
@@ -156,10 +155,9 @@ class Graph:
             yield (first, min((row + 1) * side - self.grid.row, self.grid.height) - first), pictures, waves
 
 
-def block_side(lattices: Sequence[Lattice], scale: int) -> int:
-    """Side of a block in cells: a multiple of every tile and stride, so that all blocks inside an area hold equally many windows."""
-    period = math.lcm(*(lattice.stride for lattice in lattices), *(lattice.tile for lattice in lattices))
-    return period * max(1, -(-_SIDE_PX // (period * scale)))
+def block_side(tile: int, scale: int) -> int:
+    """Side of a block in cells: whole tiles, so that a local decoder works on whole ones."""
+    return tile * max(_SIDE_TILES, -(-_SIDE_PX // (tile * scale)))
 
 
 def wanted_windows(

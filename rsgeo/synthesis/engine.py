@@ -20,6 +20,7 @@ from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
+from rsgeo.synthesis.phases import check_plan
 from rsgeo.synthesis.plan import BANDS, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.synthesis.wishes import Wish, WishesAt
@@ -98,11 +99,7 @@ def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
     if len(model.levels) != 1:
         raise InputError(f"Models of {len(model.levels)} levels cannot be run yet; choose a model of one level.")
     level, phases = model.levels[0], request.synthesis.phases
-    edges = [0, *(phase.last for phase in phases)]
-    if [phase.first for phase in phases] != edges[:-1] or edges[-1] != len(level.noise_levels):
-        raise InputError(f"The plan's phases are not the sampler's {len(level.noise_levels)} steps in order; make a new request.")
-    if any(phase.tile != level.tile or phase.stride > phase.tile for phase in phases):
-        raise InputError(f"The plan's windows do not fit the model's tile of {level.tile} cells; make a new request.")
+    check_plan(phases, level.tile, len(level.noise_levels))
     decoder = pieces.stages[-1].lattice.tile if pieces.picture > len(phases) else None
     if (pieces.scale, decoder) != (level.scale, level.decoder_tile):
         raise InputError("The model's record states another scale or decoder than its weights have; install the model again.")

@@ -24,6 +24,9 @@ BORDERS: dict[int, tuple[float, ...]] = {1: (), 2: (3.8,), 3: (7.0, 1.0), 4: (13
 """Noise levels at which phases change, by number of phases; measured in SYNTHESIS.md 4. One phase is for previews only."""
 
 
+_LEAST_STRIDE = 4  # of a tile: no plan is that wasteful, but an edited one might be
+
+
 def noise_levels(
     beta_schedule: BetaSchedule,
     beta_start: float,
@@ -67,6 +70,18 @@ def plan_k(levels: Sequence[float], tile: int, k: int, stride: int | None = None
         for number, (first, last) in enumerate(pairwise(edges))
         if first < last
     )
+
+
+def check_plan(phases: Sequence[PhaseRecord], tile: int, steps: int) -> None:
+    """See that phases walk through exactly ``steps`` steps in order, on windows of ``tile`` cells that leave no gap.
+
+    Raises InputError when they do not: a stored plan is not trusted before memory is taken for it.
+    """
+    edges = [0, *(phase.last for phase in phases)]
+    if [phase.first for phase in phases] != edges[:-1] or edges[-1] != steps or any(phase.first >= phase.last for phase in phases):
+        raise InputError(f"The plan's phases are not the sampler's {steps} steps in order; make a new request.")
+    if any(phase.tile != tile or not tile // _LEAST_STRIDE <= phase.stride <= tile or phase.shift >= phase.stride for phase in phases):
+        raise InputError(f"The plan's windows do not fit the model's tile of {tile} cells; make a new request.")
 
 
 def lattice_of(phase: PhaseRecord) -> Lattice:

@@ -72,6 +72,6 @@ def _together(old: AOI, more: AOI) -> AOI:
 
 def _outline(cells: GridRecord) -> AOI:
     """The rectangle of a grid as an area in its CRS."""
-    affine = grid.geobox(cells).affine
+    a, b, c, d, e, f = grid.geobox(cells).affine[:6]
     corners = [(0, 0), (cells.width, 0), (cells.width, cells.height), (0, cells.height)]
-    return AOI(Polygon([affine * corner for corner in corners]), parse_crs(cells.crs), name="grid")
+    return AOI(Polygon([(a * x + b * y + c, d * x + e * y + f) for x, y in corners]), parse_crs(cells.crs), name="grid")

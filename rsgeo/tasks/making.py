@@ -26,6 +26,7 @@ from rsgeo.runtime import Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.job import read_block, read_header, write_block
+from rsgeo.synthesis.phases import check_plan
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, in_region
 
@@ -74,8 +75,9 @@ def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings
 
 
 def graph(resolved: Resolved) -> Graph:
-    """The windows and blocks of a request. Raises InputError when its area holds no pixel."""
+    """The windows and blocks of a request. Raises InputError when its plan is not for the model or its area holds no pixel."""
     request, record = resolved.request, resolved.record
+    check_plan(request.synthesis.phases, record.tile, request.sampler.num_inference_steps)
     return Graph(
         request.grid,
         request.synthesis.phases,

@@ -115,9 +115,9 @@ def test_the_walk_recomputes_what_was_freed_when_a_reader_is_missing():
     assert len(again) < len(everything) / 2
 
 
-@pytest.mark.parametrize("lattices, scale, side", [([(16, 12)], 4, 96), ([(64, 48)], 8, 192), ([(8, 8)], 1, 384)])
-def test_sides_are_multiples_of_tiles_and_strides(lattices, scale, side):
-    assert block_side([Lattice(*lattice) for lattice in lattices], scale) == side
+@pytest.mark.parametrize("tile, scale, side", [(16, 4, 96), (64, 8, 192), (8, 1, 384), (256, 1, 768)])
+def test_sides_are_whole_tiles_and_not_small(tile, scale, side):
+    assert block_side(tile, scale) == side
 
 
 def test_an_area_without_pixels_is_refused():

@@ -161,6 +161,8 @@ class TestAStoredRequest:
             (("sampler", "guidance_scale"), 1e300),
             (("synthesis", "phases"), []),
             (("synthesis", "phases"), [{"first": 0, "last": 7, "tile": 10**9, "stride": 1, "shift": 0}]),
+            (("synthesis", "phases"), [{"first": 0, "last": 7, "tile": 16, "stride": 1, "shift": 0}]),
+            (("synthesis", "phases"), [{"first": 0, "last": 7, "tile": 16, "stride": 12, "shift": 10**18}]),
             (("synthesis", "phases"), [{"first": 3, "last": 7, "tile": 16, "stride": 12, "shift": 0}]),
             (("model", "name"), "../../.."),
             (("scene", "date"), {"value": "2021-02-31", "precision": "day", "source": "option"}),
