@@ -41,8 +41,8 @@ RECORD: dict[str, Any] = {
     "trained_fields": ["place", "gsd"],
     "trained_region": [-21.0, 27.9, 33.6, 65.3],
     "trained_region_name": "Europe",
-    "schedule": {"beta_schedule": "squaredcos_cap_v2"},
-    "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 2.0, "phases": 2, "batch_size": 16},
+    "schedule": {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.015},
+    "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 2.5, "phases": 2, "batch_size": 16},
 }
 # What `SatPipeline.from_pretrained` reads; the tokenizer's class is the one that transformers 4 and 5 both know.
 MODEL_INDEX = {
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of train_mini.py's --out")
     parser.add_argument("--words", type=Path, required=True, help="folder of the word table")
-    parser.add_argument("--scores", type=Path, help="JSON of score_mini.py, kept in meta.json")
+    parser.add_argument("--scores", type=Path, help="JSON of score_mini.py, kept in meta.json without its long lists")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     args = parser.parse_args()
     for part in ("unet", "text_encoder", "vae", "scheduler", "tokenizer"):
@@ -79,7 +79,10 @@ def main() -> None:
     (args.out / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=1) + "\n")
     record: dict[str, Any] = {**RECORD, "training": {key: facts[key] for key in facts if key != "config"}}
     if args.scores:
-        record["scores"] = json.loads(args.scores.read_text())
+        scores = json.loads(args.scores.read_text())
+        scores.pop("confusion", None)
+        scores.get("unseen", {}).pop("prompts", None)
+        record["scores"] = scores
     path = args.out / "meta.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     record["sha256"] = catalog.model_sha256(catalog.find(str(args.out)))

@@ -105,13 +105,20 @@ def save(folder: Path, denoiser: Denoiser, ema: PowerEMA, codec: PatchCodec, sch
     denoiser.load_state_dict(own)
 
 
+def facts_of(model: Path) -> dict[str, Any]:
+    """How a model was trained: of a run, or of one that was put into the package."""
+    run = model / "training.json"
+    facts: dict[str, Any] = json.loads(run.read_text()) if run.is_file() else json.loads((model / "meta.json").read_text())["training"]
+    return {key: facts[key] for key in facts if key != "config"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     here = Path(__file__).resolve().parent
     parser.add_argument("--config", type=Path, default=here / "mini.yaml")
     for name, what in (("eurosat", "packed EuroSAT"), ("ucmerced", "packed UC Merced"), ("words", "word table"), ("out", "results")):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the {what}")
-    parser.add_argument("--init", type=Path, help="folder of a model, DIR/model of another run, whose weights the run starts from")
+    parser.add_argument("--init", type=Path, help="folder of a model, shipped or DIR/model of another run, to start from")
     parser.add_argument("--mixed-precision", default="bf16", choices=["no", "bf16"])
     parser.add_argument("--minutes", type=float, help="instead of the configuration's")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
@@ -150,7 +157,7 @@ def main() -> None:
     denoiser = Denoiser(unet, text_encoder)
     origin = None
     if args.init:
-        origin = json.loads((args.init / "training.json").read_text())
+        origin = facts_of(args.init)
         for name, module in (("unet", unet), ("text_encoder", text_encoder)):
             module.load_state_dict(load_file(args.init / name / "diffusion_pytorch_model.safetensors"))
         print(f"starting from {args.init}", flush=True)

@@ -89,7 +89,7 @@ def test_a_run_goes_on_where_it_stopped_and_another_starts_from_its_weights(
     # One step of the warm-up hardly moves the weights; on disk they are fp16.
     init = tmp_path / "a" / "model"
     other = _train(sets, config, tmp_path / "b", 1e-9, monkeypatch, "--init", str(init))
-    assert other["init"] == longer
+    assert other["init"] == {key: longer[key] for key in longer if key != "config"}
     for part in ("unet", "text_encoder"):
         before, after = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for folder in (init, tmp_path / "b" / "model"))
         assert before.keys() == after.keys()
