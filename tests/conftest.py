@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,3 +20,22 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 _SHARED_DATA = ROOT.parent / "shared" / "data"
 if "RSGEO_SHARED_DATA" not in os.environ and _SHARED_DATA.is_dir():
     os.environ["RSGEO_SHARED_DATA"] = str(_SHARED_DATA)
+
+
+@pytest.fixture(scope="session")
+def pack() -> Callable[[Path, Iterable[tuple[dict[str, str], bytes]]], None]:
+    """Writes a packed image set: rows of ``metadata.csv`` (without shard, offset, length) with the bytes of their image files."""
+
+    def pack(root: Path, images: Iterable[tuple[dict[str, str], bytes]]) -> None:
+        root.mkdir(exist_ok=True)
+        rows, blob = [], b""
+        for row, data in images:
+            rows.append({**row, "shard": "a.bin", "offset": str(len(blob)), "length": str(len(data))})
+            blob += data
+        (root / "a.bin").write_bytes(blob)
+        with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+
+    return pack

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -25,25 +27,17 @@ def score() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def eurosat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def eurosat(tmp_path_factory: pytest.TempPathFactory, pack: Callable[..., None]) -> Path:
     """A packed set in EuroSAT's layout: three tiles of noise for each class and part."""
     root = tmp_path_factory.mktemp("eurosat")
     rng = np.random.default_rng(0)
-    rows, blob = [], b""
+    images = []
     for index, label in enumerate(EUROSAT_CLASSES * 9):
-        path = root / "tile.webp"
-        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path, quality=30)
-        data = path.read_bytes()
-        rows.append({"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10",
-                     "lon": str(index % 30), "lat": "50", "country": "",
-                     "split_spatial": ("train", "val", "test")[index // 10 % 3], "shard": "eurosat-000.bin",
-                     "offset": str(len(blob)), "length": str(len(data))})  # fmt: skip
-        blob += data
-    (root / "eurosat-000.bin").write_bytes(blob)
-    with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(file, "WEBP", quality=30)
+        row = {"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10", "lon": str(index % 30), "lat": "50"}
+        images.append(({**row, "country": "", "split_spatial": ("train", "val", "test")[index // 10 % 3]}, file.getvalue()))
+    pack(root, images)
     return root
 
 

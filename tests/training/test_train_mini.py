@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+import io
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,11 @@ CONFIG = yaml.safe_load((TRAINING / "mini.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sets(tmp_path_factory: pytest.TempPathFactory, pack: Callable[..., None]) -> Path:
     """Packed EuroSAT and UC Merced of smooth noise, and a word table of eight rows."""
     root = tmp_path_factory.mktemp("sets")
-    _pack(root / "eurosat", [(label, 64) for label in EUROSAT_CLASSES * 4])
-    _pack(root / "ucmerced", [("freeway", 256), ("river", 256)])
+    pack(root / "eurosat", _smooth_noise([(label, 64) for label in EUROSAT_CLASSES * 4]))
+    pack(root / "ucmerced", _smooth_noise([("freeway", 256), ("river", 256)]))
     words = root / "words"
     words.mkdir()
     (words / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "river", "forest"]), encoding="utf-8")
@@ -105,20 +106,10 @@ def _train(sets: Path, config: Path, out: Path, minutes: float, monkeypatch: pyt
     return facts
 
 
-def _pack(root: Path, pictures: list[tuple[str, int]]) -> None:
-    root.mkdir()
+def _smooth_noise(pictures: list[tuple[str, int]]) -> Iterator[tuple[dict[str, str], bytes]]:
     rng = np.random.default_rng(1)
-    rows, blob = [], b""
     for index, (label, side) in enumerate(pictures):
-        coarse = rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(root / "tile.png")
-        data = (root / "tile.png").read_bytes()
-        rows.append({"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10", "lon": str(index / 2), "lat": "50",
-                     "country": "", "split_spatial": "train", "split_random": "train", "shard": "a.bin", "offset": str(len(blob)),
-                     "length": str(len(data))})  # fmt: skip
-        blob += data
-    (root / "a.bin").write_bytes(blob)
-    with (root / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+        coarse, file = rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8), io.BytesIO()
+        Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file, "PNG")
+        row = {"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10", "lon": str(index / 2), "lat": "50"}
+        yield {**row, "country": "", "split_spatial": "train", "split_random": "train"}, file.getvalue()
