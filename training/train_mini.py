@@ -105,6 +105,19 @@ def save(folder: Path, denoiser: Denoiser, ema: PowerEMA, codec: PatchCodec, sch
     denoiser.load_state_dict(own)
 
 
+def start_from(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Take over the weights of a network that may lack some attention layers of this one; those change nothing at first.
+
+    Raises:
+        RuntimeError: the weights are of another network.
+    """
+    own = module.state_dict()
+    new = {key: value for key, value in own.items() if key not in weights and ".attentions." in key}
+    module.load_state_dict({**weights, **{k: torch.zeros_like(v) if ".proj_out." in k else v for k, v in new.items()}})
+    if new:
+        print(f"{sum(value.numel() for value in new.values()) / 1e6:.2f} million parameters are new", flush=True)
+
+
 def facts_of(model: Path) -> dict[str, Any]:
     """How a model was trained: of a run, or of one that was put into the package."""
     run = model / "training.json"
@@ -159,7 +172,7 @@ def main() -> None:
     if args.init:
         origin = facts_of(args.init)
         for name, module in (("unet", unet), ("text_encoder", text_encoder)):
-            module.load_state_dict(load_file(args.init / name / "diffusion_pytorch_model.safetensors"))
+            start_from(module, load_file(args.init / name / "diffusion_pytorch_model.safetensors"))
         print(f"starting from {args.init}", flush=True)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     ema = PowerEMA(denoiser, config["ema_width"])
