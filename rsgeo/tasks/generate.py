@@ -18,9 +18,9 @@ from rsgeo.synthesis import job
 from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
-from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.synthesis.store import MemoryStore
 from rsgeo.tasks import making
+from rsgeo.tasks import plan as planning
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, resolve
 
@@ -40,17 +40,6 @@ def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = 
     return run(resolve(ask), None if out is None else Path(out), runtime or Runtime())
 
 
-def plan(resolved: Resolved) -> SynthesisPlan:
-    """Windows, evaluations and sizes of a request, without loading the model."""
-    return plans.plan(
-        resolved.request,
-        making.graph(resolved),
-        channels=resolved.record.channels,
-        valid=making.valid_pixels(resolved),
-        wishes_at=wishes_of(resolved.request, resolved.record.scale),
-    )
-
-
 def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     """Compute a resolved request and write it, or keep it in memory when ``out`` is None.
 
@@ -61,7 +50,9 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     if out is not None:
         _check_outputs(out, geobox, runtime)
     pieces = making.graph(resolved)
-    settings = making.settings(runtime, resolved.record)
+    settings = making.settings(runtime, resolved)
+    if runtime.max_hours is not None or runtime.max_memory is not None:
+        planning.check(planning.plan(resolved, runtime, pieces), runtime)
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
@@ -86,9 +77,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     return result
 
 
-def _write(
-    resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]
-) -> Result:
+def _write(resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]) -> Result:
     """Write the bands with all marks, whole or not at all."""
     request, record = resolved.request, resolved.record
     facts = making.facts(settings)
@@ -121,9 +110,7 @@ def _write(
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
 
 
-def _bands(
-    resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir
-) -> Iterator[Band]:
+def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir) -> Iterator[Band]:
     """The picture's bands, made here."""
     from rsgeo.synthesis import engine
 
@@ -175,4 +162,3 @@ def _check_outputs(out: Path, geobox: GeoBox, runtime: Runtime) -> None:
 def _report(runtime: Runtime, progress: Progress) -> None:
     if runtime.progress is not None:
         runtime.progress(progress)
-
