@@ -16,6 +16,9 @@ from rsgeo.synthesis.wishes import WishesAt
 BANDS = 3
 """Red, green, blue."""
 
+BLOCKS_TOGETHER = 8
+"""Blocks that are made together, so that batches are full; what they read is in memory meanwhile."""
+
 _ROWS_AT_ONCE = 1024
 
 # Measured on pictures of rsgeo-mini (tests/benchmarks/plan_accuracy.py), overviews included.
@@ -126,7 +129,7 @@ def check_budget(planned: SynthesisPlan, *, max_hours: float | None, max_memory:
 
 
 def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
-    """Bytes of the blocks that are held at once, at most."""
+    """Bytes of the blocks that are in memory at once, at most: all that are still to be read, or of a job what is at work."""
 
     def size(block: Block) -> int:
         if block.stage == graph.picture:
@@ -136,13 +139,18 @@ def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
         window = 4 * channels * tile**2 if stage < phases else 4 * BANDS * (tile * graph.scale) ** 2
         return window * len(graph.windows(block))
 
-    held = most = 0
+    kept = most = 0
     for _, pictures, waves in graph.walk():
         for wave in waves:
-            held += sum(map(size, wave.blocks))
-            most = max(most, held)
-            held -= sum(map(size, wave.free))
-        held -= sum(map(size, pictures))
+            for first in range(0, len(wave.blocks), BLOCKS_TOGETHER):
+                group = wave.blocks[first : first + BLOCKS_TOGETHER]
+                if graph.is_small:
+                    kept += sum(map(size, group))
+                    most = max(most, kept)
+                else:
+                    most = max(most, sum(map(size, {*group, *(need for block in group for need in graph.needs(block))})))
+            kept -= sum(map(size, wave.free))
+        kept -= sum(map(size, pictures))
     return most
 
 

@@ -27,9 +27,6 @@ from rsgeo.tasks.resolve import Resolved, resolve
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Band
 
-_SMALL_BLOCKS = 9
-"""An area of so many blocks is made again faster than a job directory is worth."""
-
 
 def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
     """Make the picture that ``ask`` describes, as a COG at ``out``, or in memory without ``out``.
@@ -61,7 +58,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
     distributed = runtime.workers is not None or runtime.dask is not None
-    if len(pieces.pictures) <= _SMALL_BLOCKS and not distributed:
+    if pieces.is_small and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, MemoryStore())
         return _write(resolved, out, geobox, settings, runtime, bands)
     how, known = settings.of_job(resolved), "" if resolved.known is None else raster_read.pixels_sha256(resolved.known.path)
