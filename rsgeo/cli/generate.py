@@ -37,7 +37,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @options.machine
 @options.cluster
 @options.writing
-@click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
+@options.dry_run
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Make a synthetic, georeferenced image at OUT (a Cloud Optimized GeoTIFF).

@@ -75,6 +75,8 @@ writing = several(
     click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
 )
 
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
+
 by_polygon = several(
     click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest."),
     click.option("--prompt-map", metavar="JSON", help="What prompt each value of --prompt-field stands for, as {\"value\": \"prompt\"}."),
