@@ -65,9 +65,8 @@ class WarpedRaster:
                 raise GeoreferenceError(f"{path} says nothing about where it lies; give it a coordinate system and a transform first.")
             if tie.kind != "transform":
                 raise GeoreferenceError(f"{path} has no grid of its own, only control points or RPCs; warp it to a map first (gdalwarp).")
-            wrong = next((band for band in self.bands if not 1 <= band <= dataset.count), None)
-            if wrong is not None or not self.bands:
-                raise InputError(f"{path} has {dataset.count} bands; there is no band {wrong}.")
+            if not self.bands or not all(1 <= band <= dataset.count for band in self.bands):
+                raise InputError(f"{path} has {dataset.count} bands; give their numbers, counted from 1.")
             if any(np.dtype(dataset.dtypes[band - 1]).kind == "c" for band in self.bands):
                 raise InputError(f"{path} holds complex numbers; make a raster of their amplitude first.")
             check_block_size(dataset)
