@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rsgeo.tasks.verify import verify as verify
 
 
-__all__ = ["generate", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__"]
+__all__ = ["generate", "extend", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__"]
 
 _HOME = {
     "verify": "rsgeo.tasks.verify",
@@ -51,6 +51,18 @@ def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, *
     from rsgeo.tasks.generate import generate as task
 
     return task(Ask(**asked), Path(out) if out is not None else None, runtime or Runtime())
+
+
+def extend(existing: str | Path, out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Continue a synthetic image over more ground: its pixels unchanged, new ones of the same world beyond them.
+
+    ``asked`` are the fields of `Ask` that name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the limits; all
+    else is as it was. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.extend import extend as task
+
+    return task(existing, Ask(**asked), out, runtime)
 
 
 def __getattr__(name: str) -> Any:

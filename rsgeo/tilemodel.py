@@ -8,12 +8,27 @@ the level denoises them. Nothing here may look at another window of the batch: a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
 
     from rsgeo.scene import SceneMetadata
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a window shows in the raster that conditions it: ``pixels`` (bands, tile * scale, tile * scale) float32, 0 where there are none.
+
+    ``mask`` (tile * scale, tile * scale) bool is True where there are.
+    """
+
+    pixels: NDArray[np.float32]
+    mask: NDArray[np.bool_]
 
 
 class Solver(Protocol):
@@ -41,8 +56,8 @@ class Level(Protocol):
     decoder_stride: int | None
     noise_levels: tuple[float, ...]
 
-    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata]) -> Any:
-        """What the network needs of each window's wish and scene besides its cells; computed once a batch of windows."""
+    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata], references: Sequence[Seen] | None = None) -> Any:
+        """What the network needs of each window's wish, scene and reference besides its cells; computed once a batch of windows."""
 
     def start(self, noise: torch.Tensor) -> torch.Tensor:
         """Cells at the first noise level from standard normal ``noise``."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rsgeo.cli import options, show
+from rsgeo.cli import options
+from rsgeo.cli.carry_out import carry_out
 from rsgeo.request import Ask
 
 
@@ -23,20 +23,18 @@ from rsgeo.request import Ask
 @options.budget
 @options.cluster
 @options.writing
+@options.dry_run
 @click.argument("existing", type=click.Path(path_type=Path))
-@click.argument("out", type=options.OUTPUT)
-def command(existing: Path, out: Path, quiet: bool, **values: Any) -> None:
+@click.argument("out", type=options.OUTPUT, required=False)
+def command(existing: Path, out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Write EXISTING and, beyond it, the area to OUT: old pixels unchanged, new ones of the same world.
 
     \b
     rsgeo extend village.tif --aoi county.gpkg county.tif
     """
+    if out is None and not dry_run:
+        raise click.UsageError("Say where to write: rsgeo extend EXISTING.tif ... OUT.tif (or --dry-run).")
     from rsgeo.tasks.extend import resolve_extension
-    from rsgeo.tasks.generate import run
 
     how = options.take_runtime(values)
-    resolved = resolve_extension(existing, Ask(**values))
-    with show.progress(quiet) as report:
-        result = run(resolved, out, replace(how, progress=report))
-    if not quiet:
-        click.echo(show.result(resolved, result, how.preview))
+    carry_out(resolve_extension(existing, Ask(**values)), None if dry_run else out, how, quiet=quiet)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rsgeo.cli import options, show
+from rsgeo.cli import options
+from rsgeo.cli.carry_out import carry_out
 from rsgeo.request import Ask
 
 
@@ -20,7 +20,7 @@ from rsgeo.request import Ask
 @options.budget
 @options.cluster
 @options.writing
-@click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
+@options.dry_run
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Make a synthetic, georeferenced image at OUT (a Cloud Optimized GeoTIFF).
@@ -32,20 +32,7 @@ def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None
     """
     if out is None and not dry_run:
         raise click.UsageError("Say where to write: rsgeo generate ... OUT.tif (or --dry-run).")
-    from rsgeo.tasks import generate as task
     from rsgeo.tasks.resolve import resolve
 
     how = options.take_runtime(values)
-    resolved = resolve(Ask(**values))
-    if dry_run:
-        from rsgeo.tasks import plan
-
-        planned = plan.plan(resolved, how)
-        click.echo(show.plan(resolved, planned))
-        plan.check(planned, how)
-        return
-    assert out is not None
-    with show.progress(quiet) as report:
-        result = task.run(resolved, out, replace(how, progress=report))
-    if not quiet:
-        click.echo(show.result(resolved, result, how.preview))
+    carry_out(resolve(Ask(**values)), None if dry_run else out, how, quiet=quiet)

@@ -103,6 +103,8 @@ wish = several(
     click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
 )
 
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
+
 by_polygon = several(
     click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest."),
     click.option("--prompt-map", metavar="JSON", help='What prompt each value of --prompt-field stands for, as {"value": "prompt"}.'),

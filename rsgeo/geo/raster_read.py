@@ -74,7 +74,7 @@ def row_windows(dataset: DatasetReader) -> Iterator[Window]:
 
     Raises InputError if the file's blocks are too large to be read in flat memory.
     """
-    _check_block_size(dataset)
+    check_block_size(dataset)
     rows = max(1, min(_MOST_ROWS, _READ_BYTES // _row_bytes(dataset)))
     for row in range(0, dataset.height, rows):
         yield Window(0, row, dataset.width, min(rows, dataset.height - row))
@@ -102,7 +102,7 @@ class PlacedImage:
         with open_raster(path) as dataset:
             if dataset.count != 3 or set(dataset.dtypes) != {"uint8"} or dataset.shape != shape:
                 raise InputError(f"{path.name} was cut, resampled or converted after it was written; it cannot be continued.")
-            _check_block_size(dataset)
+            check_block_size(dataset)
         self.height, self.width = shape
 
     def read(self, row0: int, col0: int, height: int, width: int) -> tuple[Pixels, Mask]:
@@ -126,14 +126,14 @@ def read_decimated(path: str | Path, max_side: int) -> tuple[Pixels, Mask]:
     with open_raster(path) as dataset:
         if dataset.count < 3 or dataset.dtypes[0] != "uint8":
             raise InputError(f"{path} is not a uint8 RGB image.")
-        _check_block_size(dataset)
+        check_block_size(dataset)
         factor = max(1.0, max(dataset.width, dataset.height) / max_side)
         shape = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
         try:
             pixels: Pixels = dataset.read([1, 2, 3], out_shape=(3, *shape), resampling=Resampling.average)
             mask: Mask = dataset.dataset_mask(out_shape=shape, resampling=Resampling.nearest) > 0
         except (RasterioError, OSError) as error:
-            raise _damaged(dataset) from error
+            raise damaged(dataset) from error
     return pixels, mask
 
 
@@ -142,7 +142,7 @@ def _read(dataset: DatasetReader, window: Window) -> tuple[NDArray[Any], Mask]:
     try:
         pixels = dataset.read(window=window)
     except (RasterioError, OSError) as error:
-        raise _damaged(dataset) from error
+        raise damaged(dataset) from error
     return np.where(mask, pixels, pixels.dtype.type(0)), mask
 
 
@@ -150,11 +150,12 @@ def _read_mask(dataset: DatasetReader, window: Window) -> Pixels:
     try:
         coverage: Pixels = dataset.dataset_mask(window=window)
     except (RasterioError, OSError) as error:
-        raise _damaged(dataset) from error
+        raise damaged(dataset) from error
     return mask_bytes(coverage > 0)
 
 
-def _damaged(dataset: DatasetReader) -> InputError:
+def damaged(dataset: DatasetReader) -> InputError:
+    """What to raise where an open raster's pixels cannot be read."""
     return InputError(f"{dataset.name} is damaged: its pixels cannot be read.")
 
 
@@ -163,7 +164,8 @@ def _row_bytes(dataset: DatasetReader) -> int:
     return row
 
 
-def _check_block_size(dataset: DatasetReader) -> None:
+def check_block_size(dataset: DatasetReader) -> None:
+    """Raises InputError if a raster's blocks, or its rows, are too large to be read in flat memory."""
     block_rows, block_columns = dataset.block_shapes[0]
     itemsize = np.dtype(dataset.dtypes[0]).itemsize
     if max(block_rows * block_columns * itemsize * dataset.count, _row_bytes(dataset)) > _LARGEST_BLOCK_BYTES:

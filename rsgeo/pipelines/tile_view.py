@@ -15,6 +15,7 @@ from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata
+from rsgeo.tilemodel import Seen
 
 Conditions = tuple[dict[str, Any], dict[str, Any] | None]
 """Keyword arguments of the UNet for the wish and, under guidance, for its unconditional other half."""
@@ -77,7 +78,9 @@ class LatentLevel:
         return scheduler
 
     @torch.no_grad()
-    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata]) -> Conditions:
+    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata], references: Sequence[Seen] | None = None) -> Conditions:
+        if references is not None:
+            raise ValueError("a text-to-image model sees no reference")
         pipeline = self.pipeline
         wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes))
         if self.sampler.guidance_scale <= 1.0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import shapely
@@ -24,19 +24,23 @@ from rsgeo.tasks.generate import run
 from rsgeo.tasks.resolve import Resolved, area_of, regions_of, resolve
 
 _ROWS_AT_ONCE = 1024
+_ASKED = {"aoi", "bounds", "layer", "where", "aoi_crs", "buffer_m", "prompt_field", "prompt_map", "prompt_layer", "max_pixels", "model_anyway"}
 
 
 def extend(existing: str | Path, ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
     """The raster ``existing`` and, beyond it, the area of ``ask``, in one image: old pixels unchanged, new ones of the same world.
 
-    Of the ask only the area, the limits and the prompt layer count; all else is as it was. Raises InputError when the file is none of rsgeo's or was
-    written with ``--private``, and whatever `generate` raises.
+    The ask may say the area, the limits and the prompt layer; all else is as it was. Raises InputError when it says more, when the file is none of
+    rsgeo's or was written with ``--private``, and whatever `generate` raises.
     """
     return run(resolve_extension(Path(existing), ask), None if out is None else Path(out), runtime or Runtime())
 
 
 def resolve_extension(existing: Path, ask: Ask) -> Resolved:
     """The request for the raster and the new area together, and the raster's pixels as known."""
+    for field in fields(ask):
+        if field.name not in _ASKED and getattr(ask, field.name) != field.default:
+            raise InputError(f"{field.name} is what it was in {existing.name} when that is continued; leave it out.")
     stored = provenance.read_request(existing)
     before = resolve(Ask(from_file=existing, model_anyway=ask.model_anyway, max_pixels=ask.max_pixels))
     old, more = before.request, area_of(ask, None)

@@ -6,16 +6,20 @@ import dataclasses
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from rsgeo.errors import CancelledError, InputError, ModelError
+from rsgeo.geo.warp import WarpedRaster
 from rsgeo.hub.calibration import Pace
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks
 from rsgeo.synthesis.engine import Maker, bands
+from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.phases import noise_levels, plan_k
 from rsgeo.synthesis.plan import Machine, plan
+from rsgeo.tilemodel import Seen
 
 MACHINE = Machine(None, None, 0.0, 0)
 LEVELS = noise_levels("scaled_linear", 0.00085, 0.012, 1000, 6)[1]
@@ -49,7 +53,7 @@ class Mixer:
         self.patches = torch.randn(3 * 16, 5, generator=generator) / 12
         self.scenes, self.windows, self.prompts = [], 0, set()
 
-    def conditions(self, prompts, scenes):
+    def conditions(self, prompts, scenes, references=None):
         self.scenes += scenes
         self.prompts.update(prompts)
         return torch.tensor([[s.lon.value / 500, s.lat.value / 500] for s in scenes], dtype=torch.float32)
@@ -333,3 +337,57 @@ def test_a_used_scheduler_object_leaves_no_trace():
     asked, level = request(*BIG, k=3), Mixer()
     first, second = picture(asked, level)[0], picture(asked, level)[0]
     assert np.array_equal(first, second) and np.array_equal(first, picture(asked)[0])
+
+
+class Guided(Mixer):
+    """A level that paints over a raster: each window mixes in all of its piece of it."""
+
+    def conditions(self, prompts, scenes, references=None):
+        pieces = torch.from_numpy(np.stack([np.where(seen.mask, seen.pixels / 64, -1) for seen in references]))
+        assert pieces.shape == (self.batch, 2, 32, 32) and pieces.dtype == torch.float32
+        return super().conditions(prompts, scenes), torch.nn.functional.avg_pool2d(pieces, 4)
+
+    def predict(self, cells, step, conditions):
+        place, piece = conditions
+        output = super().predict(cells, step, place)
+        output[:, :2] -= piece + piece.mean(dim=(2, 3), keepdim=True)
+        return output
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """A raster in degrees, rotated and of coarser pixels, that covers a part of `BIG`."""
+    path = tmp_path_factory.mktemp("reference") / "reference.tif"
+    pixels = np.random.default_rng(0).integers(1, 255, (2, 30, 30)).astype(np.uint16)
+    transform = rasterio.Affine(3e-4, 1e-4, 10.506, 1e-4, -3e-4, 0.0005)
+    grid = {"width": 30, "height": 30, "crs": "EPSG:4326", "transform": transform, "nodata": 0}
+    with rasterio.open(path, "w", driver="GTiff", count=2, dtype="uint16", **grid) as dataset:
+        dataset.write(pixels)
+    return path
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "cubic"])
+def test_a_model_that_sees_a_raster_paints_the_same_world_over_it(reference, tmp_path, resampling):
+    def painted(row, col, height, width, batch=3, store=None):
+        asked, level = request(row, col, height, width), Guided(batch=batch)
+        warped = WarpedRaster(reference, asked.grid, (1, 2), resampling)
+
+        def references_at(corners):
+            return [Seen(*warped.read(4 * row, 4 * col, 32, 32)) for row, col in corners]
+
+        graph = pieces(asked, level)
+        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), references_at=references_at)
+        found = list(bands(made, store=store))
+        return np.concatenate([band.pixels for band in found], axis=1), warped.read(row, col, height, width)[1]
+
+    row0, col0, _height, _width = BIG
+    whole, seen = painted(*BIG)
+    assert 0.1 < seen.mean() < 0.9
+    assert (whole != picture(request(*BIG))[0])[:, seen].mean() > 0.8
+    for row, col, h, w in [(-3, -5, 40, 30), (-3 + 17, -5 + 11, 40, 30), (-37, -61, 1, 1), (50, 60, 63, 49)]:
+        lone, _ = painted(row, col, h, w)
+        assert np.array_equal(lone, whole[:, row - row0 : row - row0 + h, col - col0 : col - col0 + w])
+    for batch in (1, 16):
+        assert np.abs(painted(*BIG, batch=batch)[0].astype(int) - whole).max() <= 1
+    with JobDir(tmp_path / "out.tif.job", request(*BIG), pieces(request(*BIG), Mixer()).picture, {}) as store:
+        assert np.array_equal(painted(*BIG, store=store)[0], whole)

@@ -44,7 +44,7 @@ class Exact:
         variance, modes = np.linalg.eigh(tile_covariance(length))
         self.variance, self.modes = torch.from_numpy(variance.clip(0)).float(), torch.from_numpy(modes).float()
 
-    def conditions(self, prompts, scenes):
+    def conditions(self, prompts, scenes, references=None):
         return None
 
     def start(self, noise):

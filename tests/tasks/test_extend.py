@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +79,38 @@ def test_the_grid_of_a_rotated_raster_goes_on(make: Callable[..., rsgeo.Result],
         assert np.array_equal(new.read()[:, row : row + 30, col : col + 40], old.read())
         assert np.allclose(moved, (col, row), atol=1e-6)
         assert new.width > 40
+
+
+def test_python_continues_an_image_as_the_command_does(old: Path, tmp_path: Path) -> None:
+    in_memory = rsgeo.extend(old, bounds=MORE, aoi_crs=CRS)
+    assert in_memory.path is None and in_memory.pixels is not None and in_memory.mask is not None
+    out = tmp_path / "python.tif"
+    assert rsgeo.extend(str(old), str(out), bounds=MORE, aoi_crs=CRS, runtime=rsgeo.Runtime(sidecar=False)).path == out
+    done = CliRunner().invoke(main, ["extend", "--bounds", *map(str, MORE), "--aoi-crs", CRS, str(old), str(tmp_path / "command.tif")])
+    assert done.exit_code == 0, done.output
+    for path in (out, tmp_path / "command.tif"):
+        pixels, mask = read(path)
+        assert np.array_equal(pixels, in_memory.pixels) and np.array_equal(mask, in_memory.mask)
+
+
+def test_what_stays_as_it_was_cannot_be_asked_for(old: Path) -> None:
+    for asked in ({"prompt": "a lake"}, {"seed": 3}, {"gsd": "5"}, {"like": old}):
+        with pytest.raises(InputError, match=f"{next(iter(asked))} is what it was in old.tif when that is continued; leave it out"):
+            rsgeo.extend(old, bounds=MORE, aoi_crs=CRS, **asked)
+
+
+def test_a_dry_run_counts_the_new_pixels_and_writes_nothing(old: Path, tmp_path: Path) -> None:
+    options = ["extend", "--bounds", *map(str, MORE), "--aoi-crs", CRS, str(old)]
+    code = "import sys\nfrom rsgeo.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    arguments = [sys.executable, "-c", code, *options, "--dry-run", str(tmp_path / "new.tif")]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    # 60 x 50 px of the new area, 20 x 30 of which are known
+    assert re.search(r"^grid +90 x 60 px", run.stdout, re.MULTILINE) and re.search(r"^valid pixels +2,400$", run.stdout, re.MULTILINE)
+    assert run.stdout.endswith("False\n")
+    assert CliRunner().invoke(main, [*options, "--dry-run"]).output == run.stdout.removesuffix("False\n")
+    assert not list(tmp_path.iterdir())
+    without = CliRunner().invoke(main, options)
+    assert without.exit_code == 2 and "Say where to write" in without.output
 
 
 @pytest.mark.parametrize(
