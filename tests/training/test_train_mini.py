@@ -113,3 +113,16 @@ def _smooth_noise(pictures: list[tuple[str, int]]) -> Iterator[tuple[dict[str, s
         Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file, "PNG")
         row = {"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10", "lon": str(index / 2), "lat": "50"}
         yield {**row, "country": "", "split_spatial": "train", "split_random": "train"}, file.getvalue()
+
+
+def test_layers_that_the_first_weights_lack_change_nothing_at_first(config: Path) -> None:
+    small = yaml.safe_load(config.read_text())["unet"]
+    grown = {**small, "up_block_types": [*small["up_block_types"][:-1], "CrossAttnUpBlock2D"]}
+    old, new = (train_mini.SatUNet(**unet, use_metadata=False).eval() for unet in (small, grown))
+    train_mini.start_from(new, old.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    noisy, states = (torch.randn(shape, generator=generator) for shape in ((2, 16, 16, 16), (2, 3, 16)))
+    before, after = (unet(noisy, torch.tensor([10, 900]), states).sample for unet in (old, new))
+    assert torch.equal(before, after) and before.std() > 0
+    with pytest.raises(RuntimeError, match=r"conv_in\.weight"):
+        train_mini.start_from(new, {key: value for key, value in old.state_dict().items() if key != "conv_in.weight"})
