@@ -73,10 +73,7 @@ def rsgeo(scene: SceneMetadata) -> Array:
         _date(day_of(scene.date)) if scene.date else None,
         _cloud(scene.cloud_cover_percent.value) if scene.cloud_cover_percent else None,
     ]
-    rows = [
-        np.full(width, np.nan) if part is None else np.asarray(part)
-        for part, width in zip(parts, RSGEO_FIELDS.values(), strict=True)
-    ]
+    rows = [np.full(width, np.nan) if part is None else np.asarray(part) for part, width in zip(parts, RSGEO_FIELDS.values(), strict=True)]
     return np.concatenate(rows).astype(np.float32)
 
 
@@ -98,10 +95,7 @@ def explain(scene: SceneMetadata, encoding: str) -> dict[str, Any]:
         return {name: float(number) for name, number in zip(DIFFUSIONSAT_FIELDS, row, strict=True)}
     ends = np.cumsum(list(RSGEO_FIELDS.values()))[:-1]
     blocks = np.split(row, ends)
-    return {
-        name: None if np.isnan(block).any() else [round(float(v), 6) for v in block]
-        for name, block in zip(RSGEO_FIELDS, blocks, strict=True)
-    }
+    return {name: None if np.isnan(block).any() else [round(float(v), 6) for v in block] for name, block in zip(RSGEO_FIELDS, blocks, strict=True)}
 
 
 def _waves(value: NDArray[np.float64], octaves: int) -> NDArray[np.float64]:

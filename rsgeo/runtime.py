@@ -19,7 +19,7 @@ DType = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: ``done`` of ``total`` units of one stage ("load", "synthesis", "write")."""
+    """How far a run is: ``done`` of ``total`` units of one stage ("calibrate", "load", "synthesis", "write")."""
 
     stage: str
     done: int
@@ -32,11 +32,14 @@ class Runtime:
 
     ``cancelled`` is asked between batches; when it answers True the run ends with nothing written. ``fresh`` discards the finished work of an
     earlier run that was interrupted. ``workers`` processes on this machine, or those of the Dask scheduler at the address ``dask``, do the work.
+    A run that would take more than ``max_hours``, or more than ``max_memory`` bytes, is refused before it begins.
     """
 
     device: Device = "auto"
     dtype: DType = "auto"
     batch_size: int | None = None
+    max_hours: float | None = None
+    max_memory: float | None = None
     compile: bool = False
     overwrite: bool = False
     fresh: bool = False

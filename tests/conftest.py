@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # pictures are small here; more threads only wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# What this machine was found to be good at is measured once a session and forgotten with it.
+_CACHE = tempfile.TemporaryDirectory(prefix="rsgeo-cache-")
+os.environ["RSGEO_CACHE"] = _CACHE.name
 
 # Real files that are too many or not free enough for the repository; tests that know them run on more where they are.
 _SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -87,9 +87,7 @@ class RealTiles:
         # A fixed stride that shares no factor with the count walks over all tiles without order.
         image = images[index * 7919 % len(images)]
         assert image.lon is not None and image.lat is not None
-        return SceneMetadata(
-            lon=Value(value=image.lon, source="EuroSAT val"), lat=Value(value=image.lat, source="EuroSAT val"), gsd=scene_gsd()
-        )
+        return SceneMetadata(lon=Value(value=image.lon, source="EuroSAT val"), lat=Value(value=image.lat, source="EuroSAT val"), gsd=scene_gsd())
 
     def caption_name(self, label: str) -> str:
         return self.by_class["val", label][0].caption_name
@@ -145,8 +143,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     given = {"num_inference_steps": args.steps, "guidance_scale": args.guidance}
     record = None if (Path(args.model) / "training.json").is_file() else catalog.find(args.model)
     return {
-        name: value if value is not None else getattr(record.defaults, name) if record else parameters[name].default
-        for name, value in given.items()
+        name: value if value is not None else getattr(record.defaults, name) if record else parameters[name].default for name, value in given.items()
     }
 
 
@@ -156,9 +153,7 @@ def generate(pipe: SatPipeline, patches: Sequence[Patch], sampler: dict[str, Any
     for start in range(0, len(patches), batch_size):
         batch = patches[start : start + batch_size]
         generators = [torch.Generator().manual_seed(patch.seed) for patch in batch]
-        images = pipe(
-            [patch.prompt for patch in batch], [patch.scene for patch in batch], generator=generators, output_type="pt", **sampler
-        ).images
+        images = pipe([patch.prompt for patch in batch], [patch.scene for patch in batch], generator=generators, output_type="pt", **sampler).images
         parts.append((images.clamp(0, 1) * 255.0).round().byte().permute(0, 2, 3, 1).cpu().numpy())
         print(f"\r{start + len(batch)} of {len(patches)} tiles", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -272,10 +267,7 @@ def report(scores: dict[str, Any]) -> str:
         f"{'class means apart (real: train)':34}{means['generated']:10.3f}{means['floor']:10.3f}",
         *(f"{'gradient ' + key:34}{steps['generated'][key]:10.3f}{steps['real'][key]:10.3f}" for key in ("across", "inside", "ratio")),
         *(f"{'grey level ' + key:34}{grey['generated'][key]:10.1f}{grey['real'][key]:10.1f}" for key in grey["generated"]),
-        *(
-            f"  {label:32}{value:10.3f}{scores['recall']['real'][label]:10.3f}"
-            for label, value in scores["recall"]["generated"].items()
-        ),
+        *(f"  {label:32}{value:10.3f}{scores['recall']['real'][label]:10.3f}" for label, value in scores["recall"]["generated"].items()),
     ]
     if "unseen" in scores:
         unseen = scores["unseen"]

@@ -40,13 +40,9 @@ class Denoiser(torch.nn.Module):
         self.unet = unet
         self.text_encoder = text_encoder
 
-    def forward(
-        self, noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, metadata: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, metadata: torch.Tensor) -> torch.Tensor:
         states, pooled = self.text_encoder(ids, mask)
-        return self.unet(
-            noisy, timesteps, states, metadata=metadata, text_embeds=pooled, encoder_attention_mask=mask, return_dict=False
-        )[0]
+        return self.unet(noisy, timesteps, states, metadata=metadata, text_embeds=pooled, encoder_attention_mask=mask, return_dict=False)[0]
 
 
 class PowerEMA:
@@ -195,9 +191,7 @@ def main() -> None:
             return
         bare = accelerator.unwrap_model(model)
         part = state_file.with_suffix(".part")
-        torch.save(
-            {"model": bare.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "step": step, "minutes": minutes}, part
-        )
+        torch.save({"model": bare.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "step": step, "minutes": minutes}, part)
         part.replace(state_file)
         images = step * config["batch_size"] * accelerator.num_processes
         facts = {"config": config, "step": step, "minutes": round(minutes, 1), "images": images, "init": origin, "machine": platform.machine(),

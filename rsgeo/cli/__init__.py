@@ -13,6 +13,7 @@ from rsgeo.cli.lazy import LazyGroup
     commands_in={
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
+        "plan": "rsgeo.cli.plan",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",
         "verify": "rsgeo.cli.verify",
@@ -23,8 +24,6 @@ from rsgeo.cli.lazy import LazyGroup
 @click.version_option(__version__, prog_name="rsgeo")
 def main() -> None:
     """Make georeferenced, openly synthetic satellite images of a place."""
-
-
 
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from rsgeo.cli import show
 @click.command("doctor", short_help="Print versions, devices and models.")
 def command() -> None:
     """Say what is installed, which devices there are and which models are at hand."""
-    from rsgeo.hub import catalog, devices
+    from rsgeo.hub import calibration, catalog, devices
 
     pairs = [("python", platform.python_version()), *((name, found or "MISSING") for name, found in devices.versions().items())]
     for device in devices.describe():
@@ -23,4 +23,9 @@ def command() -> None:
         sound = record.sha256 is None or record.sha256 == catalog.model_sha256(record)
         state = "files sound" if sound else "FILES CHANGED; install again"
         pairs.append((f"model {name}", f"{record.title}; {record.licence}; {record.gsd_min:g} to {record.gsd_max:g} m; {state}"))
+        known = calibration.find(record)
+        pace = known.pace(known.dtype, known.batch_size) if known else None
+        if known and pace:
+            rate = f"{1 / pace.seconds:.3g} evaluations a second"
+            pairs.append((f"pace {name}", f"{rate} ({known.device}, {known.dtype}, batch {known.batch_size}, {known.threads} threads)"))
     click.echo(show.rows(pairs))

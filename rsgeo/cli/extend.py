@@ -20,6 +20,7 @@ from rsgeo.request import Ask
 @options.by_polygon
 @click.option("--model-anyway", is_flag=True, help="Use the installed weights though the file was made with others.")
 @options.machine
+@options.budget
 @options.cluster
 @options.writing
 @click.argument("existing", type=click.Path(path_type=Path))

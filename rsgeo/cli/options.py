@@ -12,7 +12,8 @@ from rsgeo.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_RUNTIME = ("device", "dtype", "batch_size", "workers", "dask", "overwrite", "fresh", "reproducible", "private", "preview")
+_MACHINE = ("device", "dtype", "batch_size")
+_RUNTIME = (*_MACHINE, "workers", "dask", "overwrite", "fresh", "reproducible", "private", "preview")
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 DTYPES = click.Choice(["auto", "fp32", "bf16", "fp16"])
@@ -28,6 +29,15 @@ def several(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "random":
+        return value
+    try:
+        return int(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither a whole number nor 'random'.") from error
 
 
 vector = several(
@@ -58,6 +68,11 @@ machine = several(
     click.option("--batch-size", type=click.IntRange(1, 1024), help="Windows computed at once."),
 )
 
+budget = several(
+    click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Refuse what would take longer here."),
+    click.option("--max-memory", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="Refuse what would take more memory."),
+)
+
 cluster = several(
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Compute with so many Dask processes on this machine."),
     click.option("--dask", metavar="ADDRESS", help="Compute on the workers of a Dask scheduler, for example tcp://10.0.0.1:8786."),
@@ -75,9 +90,22 @@ writing = several(
     click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
 )
 
+wish = several(
+    click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit."),
+    click.option("--negative-prompt", help="What shall not be there."),
+    click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM)."),
+    click.option("--cloud-cover", type=float, metavar="PERCENT"),
+    click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it."),
+    click.option("--num-inference-steps", type=int, metavar="N"),
+    click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain."),
+    click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc."),
+    click.option("--model", help="Name or folder of a model; default rsgeo-mini."),
+    click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
+)
+
 by_polygon = several(
     click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest."),
-    click.option("--prompt-map", metavar="JSON", help="What prompt each value of --prompt-field stands for, as {\"value\": \"prompt\"}."),
+    click.option("--prompt-map", metavar="JSON", help='What prompt each value of --prompt-field stands for, as {"value": "prompt"}.'),
     click.option("--prompt-layer", metavar="FILE", help="Vector file with --prompt-field; default all features of --aoi."),
 )
 
@@ -88,8 +116,19 @@ def take_runtime(values: dict[str, Any]) -> Runtime:
         sidecar=not values.pop("no_sidecar"),
         copyright=values.pop("copyright_"),
         creation_options=_creation_options(values.pop("creation")),
+        max_hours=values.pop("max_hours"),
+        max_memory=_bytes(values.pop("max_memory")),
         **{name: values.pop(name) for name in _RUNTIME},
     )
+
+
+def take_machine(values: dict[str, Any]) -> Runtime:
+    """The same of a command that writes no file."""
+    return Runtime(max_hours=values.pop("max_hours"), max_memory=_bytes(values.pop("max_memory")), **{name: values.pop(name) for name in _MACHINE})
+
+
+def _bytes(gigabytes: float | None) -> float | None:
+    return None if gigabytes is None else gigabytes * 1e9
 
 
 def _creation_options(pairs: tuple[str, ...]) -> dict[str, str]:

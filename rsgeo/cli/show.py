@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rsgeo.tasks.resolve import Resolved
 
 _PLAIN_LINE_EVERY_S = 15.0
-_WORDS = {"load": "Loading the model", "synthesis": "Computing", "write": "Writing"}
+_WORDS = {"calibrate": "Measuring this machine, once", "load": "Loading the model", "synthesis": "Computing", "write": "Writing"}
 
 
 def rows(pairs: list[tuple[str, str]]) -> str:
@@ -37,9 +37,20 @@ def plan(resolved: Resolved, planned: SynthesisPlan) -> str:
             ("windows", f"{' + '.join(str(n) for n in planned.windows)} in {len(planned.windows)} phases"),
             ("evaluations", f"{planned.evaluations} (cost {planned.cost:.2f} of the bare minimum, {planned.steady_cost:.2f} for large areas)"),
             ("valid pixels", f"{planned.valid_pixels:,}"),
-            ("raw size", f"{planned.output_bytes / 1e6:.1f} MB"),
+            ("time", _duration(planned.seconds)),
+            *([("as run on", planned.machine)] if planned.machine else []),
+            ("memory", f"about {planned.memory_bytes / 1e9:.2f} GB"),
+            ("file", f"about {planned.file_bytes / 1e6:.1f} MB ({planned.output_bytes / 1e6:.1f} MB raw)"),
         ]
     )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown; rsgeo plan --calibrate measures this machine"
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} hours"
 
 
 def result(resolved: Resolved, done: Result, preview: Path | None) -> str:

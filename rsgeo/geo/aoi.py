@@ -192,9 +192,7 @@ def from_record(record: AoiRecord) -> AOI:
     return AOI(geometry, parse_crs(record.crs), record=record)
 
 
-def of(
-    source: Any, *, layer: str | None = None, where: str | None = None, crs: str | CRS | None = None, buffer_m: float | None = None
-) -> AOI:
+def of(source: Any, *, layer: str | None = None, where: str | None = None, crs: str | CRS | None = None, buffer_m: float | None = None) -> AOI:
     """The area of anything: an AOI, its record, a path, GeoJSON or WKT text, a mapping, (west, south, east, north), a shapely geometry, a
     geopandas object.
 

@@ -15,9 +15,7 @@ from rsgeo.scene import DateValue
 
 TIFF_TAG_SOURCE = "tiff tag (may be file time)"
 
-_ISO = re.compile(
-    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:([Zz])|([+-])(\d\d):?(\d\d))?)?)?", re.ASCII
-)
+_ISO = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:([Zz])|([+-])(\d\d):?(\d\d))?)?)?", re.ASCII)
 _TIFF6 = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 
 # Programs that write the moment of saving, or of mosaicking, where others write the moment of acquisition.

@@ -255,8 +255,7 @@ def _compare_with_rpc(ground: Ground, rpcs: RPC, dataset: DatasetReader) -> None
         return
     if abs(measure.wrap_lon(other.lon - ground.lon)) > 1 or abs(other.lat - ground.lat) > 1:
         _warn(
-            f"The RPC put the image at {other.lon:.4f}, {other.lat:.4f}, the transform at {ground.lon:.4f}, {ground.lat:.4f}; "
-            "the transform is taken."
+            f"The RPC put the image at {other.lon:.4f}, {other.lat:.4f}, the transform at {ground.lon:.4f}, {ground.lat:.4f}; the transform is taken."
         )
 
 

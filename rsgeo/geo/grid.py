@@ -284,9 +284,7 @@ def _resolution_for(aoi: AOI, crs: CRS, gsd: Fraction) -> Fraction:
     web_mercator = crs.coordinate_operation is not None and "Pseudo" in crs.coordinate_operation.method_name
     if _unit(crs) == "metre" and abs(metres - 1) <= 0.05 and not web_mercator:
         if abs(metres - 1) > 0.01:
-            warnings.warn(
-                f"A metre of {crs.name} is {metres:.3f} m on the ground here; the GSD differs as much.", RsgeoWarning, stacklevel=3
-            )
+            warnings.warn(f"A metre of {crs.name} is {metres:.3f} m on the ground here; the GSD differs as much.", RsgeoWarning, stacklevel=3)
         return gsd
     size = Fraction(f"{float(gsd) / metres:.3e}")
     warnings.warn(

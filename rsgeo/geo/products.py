@@ -30,9 +30,7 @@ from rsgeo.scene import DateValue, Value
 _LARGEST_TEXT = 4 * 2**20
 _MOST_JSON_BESIDE = 100
 _FIRST_EARTH_SATELLITE_IMAGE = "1972-07-23"
-_FGDC_DATE = re.compile(
-    r"Calendar_Date:\s*(\d{4})(\d\d)(\d\d)\b.{0,400}?Currentness_Reference:\s*Ground Condition", re.DOTALL | re.IGNORECASE
-)
+_FGDC_DATE = re.compile(r"Calendar_Date:\s*(\d{4})(\d\d)(\d\d)\b.{0,400}?Currentness_Reference:\s*Ground Condition", re.DOTALL | re.IGNORECASE)
 _NO_ITEM = (pystac.STACError, pystac.STACTypeError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 

@@ -48,7 +48,8 @@ class CatalogRecord(BaseModel):
 
     ``tile`` is the window side in cells, ``scale`` pixels a cell, ``gsd_*`` metres a pixel. ``trained_fields`` are the metadata that training
     data taught ("place", "gsd", "date", "cloud_cover"); every other field reaches the network as unknown. ``trained_region`` is (west, south, east,
-    north) in degrees, outside of which the place is unknown to it as well.
+    north) in degrees, outside of which the place is unknown to it as well. ``window_bytes`` is the memory that each window of a batch takes while
+    the network runs, about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class CatalogRecord(BaseModel):
     channels: int
     decoder_tile: int | None = None
     decoder_stride: int | None = None
+    window_bytes: int = Field(default=0, ge=0)
     gsd_native: float
     gsd_min: float
     gsd_max: float

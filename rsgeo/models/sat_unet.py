@@ -110,9 +110,7 @@ class SatUNet(UNet2DConditionModel):
         added = {**(added_cond_kwargs or {}), "metadata": metadata, "pooled_text": text_embeds}
         return super().forward(sample, timestep, encoder_hidden_states, *args, added_cond_kwargs=added, **kwargs)
 
-    def get_aug_embed(
-        self, emb: torch.Tensor, encoder_hidden_states: torch.Tensor, added_cond_kwargs: dict[str, Any]
-    ) -> torch.Tensor | None:
+    def get_aug_embed(self, emb: torch.Tensor, encoder_hidden_states: torch.Tensor, added_cond_kwargs: dict[str, Any]) -> torch.Tensor | None:
         """diffusers' hook for added conditions: its own, plus metadata, plus the prompt vector; (batch, time embedding) or None."""
         total = super().get_aug_embed(emb, encoder_hidden_states, added_cond_kwargs)
         terms = [] if total is None else [total]

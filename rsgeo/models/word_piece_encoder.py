@@ -34,9 +34,7 @@ class WordPieceEncoder(ModelMixin, ConfigMixin):
         self.table_scale = nn.Buffer(torch.zeros(vocab_size))
         self.positions = nn.Parameter(torch.randn(max_length, dim) * 0.02)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                dim, num_heads, 4 * dim, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
-            )
+            nn.TransformerEncoderLayer(dim, num_heads, 4 * dim, dropout=dropout, activation="gelu", batch_first=True, norm_first=True)
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(dim)

@@ -82,9 +82,7 @@ class SatPipeline(DiffusionPipeline):
             arguments["metadata"] = metadata
         return arguments
 
-    def guided(
-        self, latents: torch.Tensor, timestep: Any, wish: dict[str, Any], blank: dict[str, Any] | None, guidance_scale: float
-    ) -> torch.Tensor:
+    def guided(self, latents: torch.Tensor, timestep: Any, wish: dict[str, Any], blank: dict[str, Any] | None, guidance_scale: float) -> torch.Tensor:
         """Classifier-free guidance (Ho and Salimans 2022): blank + scale * (wish - blank), both halves in one batch.
 
         Without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``.

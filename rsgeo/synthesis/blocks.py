@@ -24,6 +24,7 @@ from rsgeo.synthesis.phases import lattice_of
 Valid = Callable[[int, int, int, int], NDArray[np.bool_]]
 """``valid(row0, col0, height, width)`` -> (height, width) bool, True where a pixel is wanted; (0, 0) is the grid's upper left pixel."""
 
+_SMALL = 9
 _SIDE_PX, _SIDE_TILES = 384, 3
 """A block is at least so large: fewer windows would not fill a batch, many more would cost memory and, after a power cut, time."""
 
@@ -90,6 +91,11 @@ class Graph:
             for (row, col), members in _grouped(corners(stage.lattice, stage.windows) // self.side, stage.windows):
                 self._windows[Block(number, row, col)] = members
         self.pictures = tuple(Block(self.picture, row, col) for row, col in pictures.tolist())
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the area is made again faster than a job directory is worth."""
+        return len(self.pictures) <= _SMALL
 
     def windows(self, block: Block) -> NDArray[np.int64]:
         """Row and column index (n, 2) of a block's windows, row-major."""

@@ -118,4 +118,3 @@ def compute(
             submit()
     finally:
         client.cancel(list(under_way), force=True)
-

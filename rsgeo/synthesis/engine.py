@@ -21,7 +21,7 @@ from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import check_plan
-from rsgeo.synthesis.plan import BANDS, evaluations, evaluations_of, passes
+from rsgeo.synthesis.plan import BANDS, BLOCKS_TOGETHER, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.synthesis.wishes import Wish, WishesAt
 from rsgeo.tilemodel import Level, TileModel
@@ -139,18 +139,17 @@ class Maker:
         A phase's block is (windows, channel, tile, tile) float32, the decoder's the same in pixels, the picture's (3, height, width) uint8.
         """
         stage, self._report = blocks[0].stage, report or _nobody
-        needs = sorted({need for block in blocks for need in self.pieces.needs(block)})
-        held = {(i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
-        if stage == self.pieces.picture:
-            yield from ((block, self._picture(block, held)) for block in blocks)
-            return
-        groups, make = [tuple(blocks)], self._decoder
+        make, together = self._decoder, BLOCKS_TOGETHER
         if stage < len(self.request.synthesis.phases):
-            make = self._phase
-            if self.wishes_at is not None:
-                # Regions are drawn a block at a time; else batches run on across the borders of blocks.
-                groups, make = [(block,) for block in blocks], self._phase_of_regions
-        for group in groups:
+            # Regions are drawn a block at a time; else batches run on across the borders of blocks.
+            make, together = (self._phase, BLOCKS_TOGETHER) if self.wishes_at is None else (self._phase_of_regions, 1)
+        for first in range(0, len(blocks), together):
+            group = blocks[first : first + together]
+            needs = sorted({need for block in group for need in self.pieces.needs(block)})
+            held = {(i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
+            if stage == self.pieces.picture:
+                yield from ((block, self._picture(block, held)) for block in group)
+                continue
             made = make(stage, [(int(i), int(j)) for block in group for i, j in self.pieces.windows(block)], held)
             for block in group:
                 yield block, np.stack([next(made) for _ in self.pieces.windows(block)])

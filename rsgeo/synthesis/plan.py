@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rsgeo.errors import InputError, TooLargeError
+from rsgeo.hub.calibration import Pace
 from rsgeo.request import Request
 from rsgeo.synthesis.blocks import Block, Graph, Valid, valid_rows
 from rsgeo.synthesis.lattice import corners
@@ -14,7 +16,15 @@ from rsgeo.synthesis.wishes import WishesAt
 BANDS = 3
 """Red, green, blue."""
 
+BLOCKS_TOGETHER = 8
+"""Blocks that are made together, so that batches are full; what they read is in memory meanwhile."""
+
 _ROWS_AT_ONCE = 1024
+
+# Measured on pictures of rsgeo-mini (tests/benchmarks/plan_accuracy.py), overviews included.
+_BYTES_PER_PIXEL = {"NONE": 4.0, "DEFLATE": 3.0, "LZW": 3.3, "ZSTD": 3.0, "LZMA": 2.8, "JPEG": 0.3, "WEBP": 0.25}
+_FILE_BYTES = 30_000
+_WRITING_BYTES = 150_000_000
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,9 @@ class SynthesisPlan:
 
     ``windows``: windows of each phase. ``evaluations``: of the network, by one window each (two a step under guidance). ``cost``:
     evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area. ``halo_px``: how
-    far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews. ``memory_bytes``:
-    the cells held at most, without the model.
+    far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews; ``file_bytes``: the
+    finished file, about. ``memory_bytes``: of the whole process, at its peak, about; ``held_bytes``: of that, cells. ``seconds``: model loading and
+    writing included, by one process; None where this machine's pace is not known. ``machine``: what the pace was measured on.
     """
 
     width: int
@@ -37,21 +48,46 @@ class SynthesisPlan:
     steady_cost: float
     halo_px: int
     output_bytes: int
+    file_bytes: int
+    held_bytes: int
     memory_bytes: int
+    seconds: float | None
+    machine: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a machine takes to run a model: ``pace`` None where it was never tried, ``resting_bytes`` before a cell is held.
+
+    ``name`` says in words which machine and how it ran.
+    """
+
+    name: str | None
+    pace: Pace | None
+    load_seconds: float
+    resting_bytes: int
+
+
 def plan(
-    request: Request, graph: Graph, *, channels: int, valid: Valid | None = None, wishes_at: WishesAt | None = None
+    request: Request,
+    graph: Graph,
+    *,
+    channels: int,
+    machine: Machine,
+    compression: str = "DEFLATE",
+    valid: Valid | None = None,
+    wishes_at: WishesAt | None = None,
 ) -> SynthesisPlan:
     """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph."""
     phases, grid = request.synthesis.phases, request.grid
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
     total = evaluations(request, graph, wishes_at)
+    held = _held_bytes(graph, channels, len(phases))
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
@@ -63,12 +99,37 @@ def plan(
         steady_cost=plan_cost(phases),
         halo_px=plan_halo(phases, graph.scale),
         output_bytes=(BANDS + 1) * grid.width * grid.height,
-        memory_bytes=_held_bytes(graph, channels, len(phases)),
+        file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression]),
+        held_bytes=held,
+        memory_bytes=machine.resting_bytes + _WRITING_BYTES + held,
+        seconds=None if machine.pace is None else machine.load_seconds + total * machine.pace.seconds,
+        machine=machine.name,
     )
 
 
+def check_budget(planned: SynthesisPlan, *, max_hours: float | None, max_memory: float | None) -> None:
+    """Refuse what costs more than allowed, before any work.
+
+    Raises TooLargeError when it would take more than ``max_hours`` or ``max_memory`` bytes, InputError when its time is not known.
+    """
+    if max_memory is not None and planned.memory_bytes > max_memory:
+        raise TooLargeError(
+            f"This needs about {planned.memory_bytes / 1e9:.2f} GB of memory, more than --max-memory {max_memory / 1e9:g};"
+            " choose a smaller --batch-size, or an area that is narrower from west to east."
+        )
+    if max_hours is None:
+        return
+    if planned.seconds is None:
+        raise InputError("How long this takes here is not known, so --max-hours cannot be kept; leave it out, or run rsgeo plan --calibrate.")
+    if planned.seconds > max_hours * 3600:
+        raise TooLargeError(
+            f"This would take about {planned.seconds / 3600:.3g} hours, more than --max-hours {max_hours:g};"
+            " choose a smaller area, a coarser GSD or fewer steps, or let several --workers do it."
+        )
+
+
 def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
-    """Bytes of the blocks that are held at once, at most."""
+    """Bytes of the blocks that are in memory at once, at most: all that are still to be read, or of a job what is at work."""
 
     def size(block: Block) -> int:
         if block.stage == graph.picture:
@@ -78,13 +139,18 @@ def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
         window = 4 * channels * tile**2 if stage < phases else 4 * BANDS * (tile * graph.scale) ** 2
         return window * len(graph.windows(block))
 
-    held = most = 0
+    kept = most = 0
     for _, pictures, waves in graph.walk():
         for wave in waves:
-            held += sum(map(size, wave.blocks))
-            most = max(most, held)
-            held -= sum(map(size, wave.free))
-        held -= sum(map(size, pictures))
+            for first in range(0, len(wave.blocks), BLOCKS_TOGETHER):
+                group = wave.blocks[first : first + BLOCKS_TOGETHER]
+                if graph.is_small:
+                    kept += sum(map(size, group))
+                    most = max(most, kept)
+                else:
+                    most = max(most, sum(map(size, {*group, *(need for block in group for need in graph.needs(block))})))
+            kept -= sum(map(size, wave.free))
+        kept -= sum(map(size, pictures))
     return most
 
 

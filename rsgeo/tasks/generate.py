@@ -18,17 +18,14 @@ from rsgeo.synthesis import job
 from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
-from rsgeo.synthesis.plan import SynthesisPlan
 from rsgeo.synthesis.store import MemoryStore
 from rsgeo.tasks import making
+from rsgeo.tasks import plan as planning
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, resolve
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Band
-
-_SMALL_BLOCKS = 9
-"""An area of so many blocks is made again faster than a job directory is worth."""
 
 
 def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
@@ -38,17 +35,6 @@ def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = 
         RsgeoError: one sentence; nothing is written.
     """
     return run(resolve(ask), None if out is None else Path(out), runtime or Runtime())
-
-
-def plan(resolved: Resolved) -> SynthesisPlan:
-    """Windows, evaluations and sizes of a request, without loading the model."""
-    return plans.plan(
-        resolved.request,
-        making.graph(resolved),
-        channels=resolved.record.channels,
-        valid=making.valid_pixels(resolved),
-        wishes_at=wishes_of(resolved.request, resolved.record.scale),
-    )
 
 
 def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
@@ -61,7 +47,9 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     if out is not None:
         _check_outputs(out, geobox, runtime)
     pieces = making.graph(resolved)
-    settings = making.settings(runtime, resolved.record)
+    settings = making.settings(runtime, resolved)
+    if runtime.max_hours is not None or runtime.max_memory is not None:
+        planning.check(planning.plan(resolved, runtime, pieces), runtime)
     if out is None:
         pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
@@ -70,7 +58,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
     distributed = runtime.workers is not None or runtime.dask is not None
-    if len(pieces.pictures) <= _SMALL_BLOCKS and not distributed:
+    if pieces.is_small and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, MemoryStore())
         return _write(resolved, out, geobox, settings, runtime, bands)
     how, known = settings.of_job(resolved), "" if resolved.known is None else raster_read.pixels_sha256(resolved.known.path)
@@ -86,9 +74,7 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     return result
 
 
-def _write(
-    resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]
-) -> Result:
+def _write(resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]) -> Result:
     """Write the bands with all marks, whole or not at all."""
     request, record = resolved.request, resolved.record
     facts = making.facts(settings)
@@ -121,9 +107,7 @@ def _write(
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
 
 
-def _bands(
-    resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir
-) -> Iterator[Band]:
+def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir) -> Iterator[Band]:
     """The picture's bands, made here."""
     from rsgeo.synthesis import engine
 
@@ -175,4 +159,3 @@ def _check_outputs(out: Path, geobox: GeoBox, runtime: Runtime) -> None:
 def _report(runtime: Runtime, progress: Progress) -> None:
     if runtime.progress is not None:
         runtime.progress(progress)
-

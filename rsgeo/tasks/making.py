@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,11 @@ from rsgeo.geo import aoi as aois
 from rsgeo.geo import grid
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.raster_read import PlacedImage
-from rsgeo.hub import catalog
+from rsgeo.hub import calibration, catalog
+from rsgeo.hub.calibration import Calibration
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Request
-from rsgeo.runtime import Runtime
+from rsgeo.runtime import DType, Progress, Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.job import read_block, read_header, write_block
@@ -32,6 +33,9 @@ from rsgeo.tasks.resolve import Resolved, in_region
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Maker
+
+
+DTYPES: dict[DType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,50 @@ class Settings:
         return {**asdict(self), "rsgeo": __version__, "known": known}
 
 
-def settings(runtime: Runtime, record: CatalogRecord) -> Settings:
-    """Raises InputError for a device that this machine has not, or a batch of nothing."""
+def settings(runtime: Runtime, resolved: Resolved) -> Settings:
+    """What runs here: what is asked for, else what made the file that is made again, else what was picked for this machine.
+
+    The pick is measured now if there is none yet. Raises InputError for a device that this machine has not, or a batch of nothing.
+    """
+    import torch
+
     from rsgeo.hub.devices import pick_device, pick_dtype
 
-    batch_size = runtime.batch_size or record.defaults.batch_size
-    if batch_size < 1:
-        raise InputError(f"--batch-size must be 1 or more, got {batch_size}.")
-    device = pick_device(runtime.device)
+    if runtime.batch_size is not None and runtime.batch_size < 1:
+        raise InputError(f"--batch-size must be 1 or more, got {runtime.batch_size}.")
+    record, device = resolved.record, pick_device(runtime.device)
+    known = calibration.find(record, device.type, torch.get_num_threads()) or calibrate(runtime, record)
+    asked = as_made(runtime, resolved.made, device.type)
+    dtype = known.dtype if asked.dtype == "auto" else str(pick_dtype(asked.dtype, device)).removeprefix("torch.")
     model = record.name if record.folder.parent == catalog.EMBEDDED else str(record.folder)
-    return Settings(device.type, str(pick_dtype(runtime.dtype, device)).removeprefix("torch."), batch_size, model)
+    return Settings(device.type, dtype, asked.batch_size or known.batch_size, model)
+
+
+def as_made(runtime: Runtime, made: Mapping[str, Any], device: str) -> Runtime:
+    """The runtime with number type and batch size of the run that made a file, where it leaves them open and this device can."""
+    batch_size, dtype = made.get("batch_size"), made.get("dtype")
+    found = next((short for short, long in DTYPES.items() if long == dtype), None)
+    if found == "fp16" and device != made.get("device") and runtime.dtype == "auto":
+        words = f"The file was made in fp16 on {made.get('device')}; on {device} it is made in another number type, and pixels may differ."
+        warnings.warn(words, RsgeoWarning, stacklevel=4)
+        found = None
+    return replace(
+        runtime,
+        batch_size=runtime.batch_size or (batch_size if isinstance(batch_size, int) and 1 <= batch_size <= 1024 else None),
+        dtype=found if runtime.dtype == "auto" and found else runtime.dtype,
+    )
+
+
+def calibrate(runtime: Runtime, record: CatalogRecord) -> Calibration:
+    """Measure a model on this machine, for some seconds, and keep what was found. Raises InputError for a device that is not there."""
+    from rsgeo.hub.devices import pick_device
+
+    report = runtime.progress or (lambda _: None)
+    report(Progress("calibrate", 0, 1))
+    known = calibration.measure(record, pick_device(runtime.device).type)
+    calibration.keep(known)
+    report(Progress("calibrate", 1, 1))
+    return known
 
 
 def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings:
@@ -172,9 +210,7 @@ def _take_own_gpu() -> None:
         torch.cuda.set_device(int(name) % torch.cuda.device_count())
 
 
-def maker(
-    resolved: Resolved, pieces: Graph, chosen: Settings, *, compile: bool = False, cancelled: Callable[[], bool] | None = None
-) -> Maker:
+def maker(resolved: Resolved, pieces: Graph, chosen: Settings, *, compile: bool = False, cancelled: Callable[[], bool] | None = None) -> Maker:
     """Load the model and bind it to a request."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
     from rsgeo.hub.load import load_pipeline
@@ -182,9 +218,7 @@ def maker(
     from rsgeo.synthesis.engine import Maker
 
     request, record = resolved.request, resolved.record
-    pipeline = load_pipeline(
-        str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters
-    )
+    pipeline = load_pipeline(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
     return Maker(
         LatentTileModel(pipeline, request.sampler, request.negative_prompt),
         request,

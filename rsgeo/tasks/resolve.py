@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import secrets
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -32,13 +33,15 @@ _SAME_GSD = 1.01
 class Resolved:
     """A request with what was looked up for it: the model's record and the area (None: the whole grid).
 
-    ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`).
+    ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`). ``made`` are the facts of the run that made
+    the file which the request was read from.
     """
 
     request: Request
     record: CatalogRecord
     aoi: AOI | None
     known: PlacedImage | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve(ask: Ask) -> Resolved:
@@ -47,7 +50,7 @@ def resolve(ask: Ask) -> Resolved:
     Raises:
         RsgeoError: what was asked is contradictory, unreadable, too large or impossible; one sentence.
     """
-    stored = _stored(ask)
+    stored, made = _stored(ask)
     record = _model(ask, stored)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
@@ -70,7 +73,7 @@ def resolve(ask: Ask) -> Resolved:
     kept = None if request.aoi is None else aois.from_record(request.aoi)
     grid.check_size(cells, kept, ask.max_pixels)
     _warn_of_untrained(request, record)
-    return Resolved(request, record, kept)
+    return Resolved(request, record, kept, made=made)
 
 
 def load_request(path: str | Path) -> Request:
@@ -95,12 +98,16 @@ def _first(*values: T | None) -> T:
     return next(value for value in values if value is not None)
 
 
-def _stored(ask: Ask) -> Request | None:
+def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
+    """The request to start from, and the facts of the run that made the file it stands in."""
     if ask.from_file is not None and ask.request_file is not None:
         raise InputError("Give --from or --request, not both.")
     if ask.request_file is not None:
-        return load_request(ask.request_file)
-    return None if ask.from_file is None else provenance.read_request(ask.from_file).request
+        return load_request(ask.request_file), {}
+    if ask.from_file is None:
+        return None, {}
+    found = provenance.read_request(ask.from_file)
+    return found.request, found.run
 
 
 def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
@@ -253,11 +260,11 @@ def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) 
 
 def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
     """Say which wishes the model cannot see."""
-    for field, wished, words in (
+    for name, wished, words in (
         ("date", request.scene.date, "a date"),
         ("cloud_cover", request.scene.cloud_cover_percent, "cloud cover"),
     ):
-        if wished is not None and field not in record.trained_fields:
+        if wished is not None and name not in record.trained_fields:
             warnings.warn(f"{record.name} was not taught {words}; it is recorded and does not change the picture.", RsgeoWarning, stacklevel=3)
     ground = grid.ground(request.grid)
     # A pixel of 0.6 m on the map is 0.5998 or 0.6002 m on the ground; that is no news to anybody.

@@ -11,11 +11,9 @@ from rsgeo.errors import InputError
 from rsgeo.geo import provenance, raster_read
 from rsgeo.geo.raster_open import open_raster
 from rsgeo.request import Ask
-from rsgeo.runtime import DType, Runtime
+from rsgeo.runtime import Runtime
 from rsgeo.tasks.generate import run
 from rsgeo.tasks.resolve import resolve
-
-_DTYPES: dict[str, DType] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | Non
     with open_raster(path) as dataset:
         if (dataset.count, dataset.height, dataset.width) != (3, cells.height, cells.width) or set(dataset.dtypes) != {"uint8"}:
             raise InputError(f"{Path(path).name} was cut, resampled or converted after it was written; it cannot be compared pixel by pixel.")
-    again = run(resolved, None, _as_before(runtime or Runtime(), stored.run))
+    again = run(resolved, None, runtime or Runtime())
     assert again.pixels is not None and again.mask is not None
     largest = differing = 0
     for row0, pixels, mask in raster_read.read_rows(path):
@@ -68,13 +66,3 @@ def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | Non
         difference = np.maximum(difference, np.where(mask != again.mask[rows], 255, 0))
         largest, differing = max(largest, int(difference.max())), differing + int((difference > 0).sum())
     return replace(found, max_difference=largest, differing_pixels=differing)
-
-
-def _as_before(runtime: Runtime, facts: object) -> Runtime:
-    run_facts = facts if isinstance(facts, dict) else {}
-    batch_size, dtype = run_facts.get("batch_size"), _DTYPES.get(str(run_facts.get("dtype")))
-    return replace(
-        runtime,
-        batch_size=runtime.batch_size or (batch_size if isinstance(batch_size, int) and 1 <= batch_size <= 1024 else None),
-        dtype=dtype if runtime.dtype == "auto" and dtype else runtime.dtype,
-    )

@@ -64,15 +64,15 @@ def patches(inside: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 def picture(result: rsgeo.Result, found: list[tuple[str, Any]], path: Path, side: int = 620) -> None:
     """The plan with its kinds, beside the result with outlines."""
     assert result.pixels is not None
-    made = Image.fromarray(result.pixels.transpose(1, 2, 0))
+    made = Image.fromarray(np.where(result.mask, result.pixels, 255).astype(np.uint8).transpose(1, 2, 0))
     plan = Image.new("RGB", made.size, "white")
-    font, drawing = ImageFont.load_default(24), (ImageDraw.Draw(plan), ImageDraw.Draw(made))
+    font, drawing = ImageFont.load_default(made.width // 38), (ImageDraw.Draw(plan), ImageDraw.Draw(made))
     for kind, polygon in found:
         ring = list(polygon.exterior.coords)
         drawing[0].polygon(ring, fill=COLOURS[kind])
         for draw, colour in zip(drawing, ("#404040", "white"), strict=True):
-            draw.line(ring, fill=colour, width=2)
-        middle = polygon.representative_point()
+            draw.line(ring, fill=colour, width=max(1, made.width // 500))
+        middle = polygon.centroid
         drawing[0].text((middle.x, middle.y), kind, "black", font, anchor="mm")
     both = Image.new("RGB", (2 * side + 12, side * made.height // made.width), "white")
     for left, image in ((0, plan), (side + 12, made)):

@@ -55,7 +55,7 @@ def generate(*arguments: str | Path, out: str = "made/out.tif") -> Result:
 
 def sentence(result: Result) -> str:
     """The one sentence a command that failed ends with."""
-    said = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "Computing: "))]
+    said = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "Computing: ", "Measuring "))]
     assert result.exit_code == 1 and result.stdout == "", result.output
     assert len(said) == 1 and said[0].startswith("Error: ") and said[0].endswith("."), result.stderr
     return said[0]

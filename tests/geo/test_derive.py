@@ -273,9 +273,7 @@ def test_a_stac_item_beside_is_found_by_name_or_by_asset(tmp_path: Path) -> None
         (tmp_path / f"{number}.json").write_text(json.dumps(item(datetime="2001-01-01T00:00:00Z")))
     assert info_of(path).date is None
     named = item(datetime="2019-05-05T10:00:00Z", gsd=0.5, **{"eo:cloud_cover": 7})
-    (tmp_path / "picture_item.json").write_text(
-        json.dumps(named | {"assets": {"B4": {"href": "https://example.com/x/picture_b4.tif?a=b"}}})
-    )
+    (tmp_path / "picture_item.json").write_text(json.dumps(named | {"assets": {"B4": {"href": "https://example.com/x/picture_b4.tif?a=b"}}}))
     info = info_of(path)
     assert info.date is not None
     assert info.cloud_cover_percent is not None

@@ -240,9 +240,7 @@ def test_real_rasters_keep_their_grid(path: Path) -> None:
         assert CRS(found.crs).to_2d() == CRS(source.crs).to_2d() or record.crs.count(":") == 1
 
 
-@pytest.mark.parametrize(
-    "transform", [Affine.identity(), Affine(1, 2, 0, 2, 4, 0), Affine(0, 0, 0, 0, 0, 0), Affine(float("nan"), 0, 0, 0, -1, 0)]
-)
+@pytest.mark.parametrize("transform", [Affine.identity(), Affine(1, 2, 0, 2, 4, 0), Affine(0, 0, 0, 0, 0, 0), Affine(float("nan"), 0, 0, 0, -1, 0)])
 def test_a_transform_that_places_nothing_is_refused(transform: Affine) -> None:
     with pytest.raises(GeoreferenceError):
         grid.from_transform("EPSG:32633", transform, 10, 10)

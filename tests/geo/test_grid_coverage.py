@@ -129,9 +129,7 @@ def test_a_continent_at_a_metre_is_refused_with_a_size_that_fits() -> None:
 
 
 def test_far_islands_count_only_the_blocks_they_touch() -> None:
-    islands = aoi.from_geometry(
-        MultiPolygon([box(500_000, 5_000_000, 500_500, 5_000_500), box(699_000, 5_300_000, 699_500, 5_300_500)]), crs=UTM
-    )
+    islands = aoi.from_geometry(MultiPolygon([box(500_000, 5_000_000, 500_500, 5_000_500), box(699_000, 5_300_000, 699_500, 5_300_500)]), crs=UTM)
     record = grid.for_aoi(islands, gsd="1")
     assert record.width * record.height > 5e10
     assert grid.check_size(record, islands, 10_000_000) <= 8 * 512**2

@@ -172,9 +172,7 @@ def test_georeference_of_control_points_says_how_exact_it_is() -> None:
     assert info.georeference_note == "24 ground control points, thin-plate spline"
 
 
-@pytest.mark.parametrize(
-    "name", ["no-such-file.tif", "no-such-folder.SAFE", "x" * 300 + ".tif", "https://example.com/a.tif", "/vsimem/a.tif"]
-)
+@pytest.mark.parametrize("name", ["no-such-file.tif", "no-such-folder.SAFE", "x" * 300 + ".tif", "https://example.com/a.tif", "/vsimem/a.tif"])
 def test_what_is_not_there_is_one_sentence(name: str) -> None:
     with pytest.raises(InputError, match=r"^[^\n]+\.$"):
         describe(name)

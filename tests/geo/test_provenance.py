@@ -313,9 +313,7 @@ def test_private_files_hold_neither_words_nor_area(tmp_path):
 
 
 def test_no_path_user_or_host_stands_in_any_output(file):
-    names = {str(file.parent), str(Path.home()), os.getcwd()} | {
-        name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 5
-    }
+    names = {str(file.parent), str(Path.home()), os.getcwd()} | {name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 5}
     for path in (file, *sidecar_paths(file)):
         content = path.read_bytes()
         assert not [name for name in names if name.encode() in content]
@@ -378,9 +376,7 @@ def shipped_schemas(no_network):
     pystac.validation.set_validator(JsonSchemaSTACValidator())
 
 
-@pytest.mark.parametrize(
-    "record", [UTM_33, FIJI, ROTATED, SOUTH_POLE, PLANE], ids=["utm", "antimeridian", "rotated", "pole", "without code"]
-)
+@pytest.mark.parametrize("record", [UTM_33, FIJI, ROTATED, SOUTH_POLE, PLANE], ids=["utm", "antimeridian", "rotated", "pole", "without code"])
 def test_the_stac_item_validates_offline_and_tells_the_place(tmp_path, shipped_schemas, record):
     out = tmp_path / "out.tif"
     write(out, Marks(request(grid=record), run={"torch": "2.13.0"}, model_licence="Apache-2.0", created=datetime(2026, 3, 2, tzinfo=UTC)))

@@ -310,9 +310,7 @@ WRITE_WITH_LIMIT = """
 def test_a_disk_that_gives_up_at_any_point_is_one_sentence_and_leaves_nothing(tmp_path, limit):
     """A limit on the size of files stands for the full disk: GDAL meets the same failing writes, the silent ones at closing included."""
     script = textwrap.dedent(WRITE_WITH_LIMIT)
-    run = subprocess.run(
-        [sys.executable, "-c", script, __file__, str(tmp_path / "out.tif"), str(limit)], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", script, __file__, str(tmp_path / "out.tif"), str(limit)], capture_output=True, text=True, check=False)
     assert run.returncode == 7, run.stderr
     assert "could not be written" in run.stdout or "disk is full" in run.stdout
     assert run.stdout.count("\n") == 1

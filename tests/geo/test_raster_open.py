@@ -171,9 +171,7 @@ def test_opening_reads_no_pixels(tmp_path: Path) -> None:
     size = {"width": 2_000_000, "height": 2_000_000, "count": 4, "dtype": "uint8"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        rasterio.open(
-            path, "w", driver="GTiff", tiled=True, blockxsize=16384, blockysize=16384, SPARSE_OK=True, BIGTIFF="YES", **size
-        ).close()
+        rasterio.open(path, "w", driver="GTiff", tiled=True, blockxsize=16384, blockysize=16384, SPARSE_OK=True, BIGTIFF="YES", **size).close()
     with open_raster(path) as dataset:
         assert dataset.width == 2_000_000
         assert not alpha_is_data(dataset)

@@ -58,9 +58,7 @@ def mini() -> SatPipeline:
         up_block_types=("CrossAttnUpBlock2D",), attention_head_dim=2, cross_attention_dim=16, text_embeds_dim=16,
         metadata_encoding="rsgeo", metadata_features=list(encoding.RSGEO_FIELDS.values()),
     )  # fmt: skip
-    scheduler = DPMSolverMultistepScheduler(
-        beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing"
-    )
+    scheduler = DPMSolverMultistepScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing")
     pipeline = SatPipeline(codec.eval(), encoder.eval(), tokenizer, unet.eval(), scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

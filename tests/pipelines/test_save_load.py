@@ -41,10 +41,7 @@ def test_mini_comes_back_the_same(mini: SatPipeline, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_fresh_interpreter_loads_it(mini: SatPipeline, tmp_path: Path) -> None:
     mini.save_pretrained(tmp_path / "mini")
-    code = (
-        "import sys; from rsgeo.pipelines.sat_pipeline import SatPipeline;"
-        "print(type(SatPipeline.from_pretrained(sys.argv[1]).unet).__module__)"
-    )
+    code = "import sys; from rsgeo.pipelines.sat_pipeline import SatPipeline;print(type(SatPipeline.from_pretrained(sys.argv[1]).unet).__module__)"
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "mini")], capture_output=True, text=True)
     assert run.stdout.strip() == "rsgeo.models.sat_unet", run.stderr
 

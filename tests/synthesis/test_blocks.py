@@ -37,9 +37,7 @@ def covers(lattice, i, j):
 )
 def test_wanted_windows_are_exactly_those_over_a_valid_pixel(lattice, row, col, scale, rows_at_once, pattern):
     mask = np.array([pattern >> k & 1 for k in range(24)], bool).reshape(4, 6)
-    (found,) = wanted_windows(
-        grid(row, col, 4, 6), scale, [lattice], lambda r, c, h, w: mask[r : r + h, c : c + w], rows_at_once=rows_at_once
-    )
+    (found,) = wanted_windows(grid(row, col, 4, 6), scale, [lattice], lambda r, c, h, w: mask[r : r + h, c : c + w], rows_at_once=rows_at_once)
     cells = {((row + r) // scale, (col + c) // scale) for r, c in zip(*np.nonzero(mask), strict=True)}
     brute = [(i, j) for i in range(-60, 60) for j in range(-60, 60) if not cells.isdisjoint(covers(lattice, i, j))]
     assert [tuple(window) for window in found.tolist()] == brute

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rsgeo.errors import CancelledError, InputError, ModelError
+from rsgeo.hub.calibration import Pace
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks, engine
@@ -17,8 +18,9 @@ from rsgeo.synthesis.engine import Maker, bands
 from rsgeo.synthesis.lattice import cone
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import lattice_of, noise_levels, plan_k
-from rsgeo.synthesis.plan import plan
+from rsgeo.synthesis.plan import Machine, plan
 
+MACHINE = Machine(None, None, 0.0, 0)
 LEVELS = noise_levels("scaled_linear", 0.00085, 0.012, 1000, 6)[1]
 
 
@@ -255,7 +257,7 @@ def test_the_plan_counts_what_the_engine_runs(guidance, passes, decoder, masked)
     mask[60:90, 7:9] = mask[140:, 150:] = True
     valid = crop_of(mask) if masked else None
     level, reports = Mixer(batch=1, **decoder), []
-    forecast = plan(asked, pieces(asked, level, valid), channels=5, valid=valid)
+    forecast = plan(asked, pieces(asked, level, valid), channels=5, machine=MACHINE, valid=valid)
     picture(asked, level, valid, progress=reports.append)
     assert forecast.evaluations == passes * level.windows == reports[-1].done == reports[-1].total
     assert sum(forecast.windows) == len(level.scenes)
@@ -267,8 +269,16 @@ def test_the_plan_counts_what_the_engine_runs(guidance, passes, decoder, masked)
 
 def test_large_areas_cost_what_the_overlap_costs():
     asked = request(0, 0, 6000, 6000, k=1)
-    forecast = plan(asked, pieces(asked, Mixer()), channels=5)
+    forecast = plan(asked, pieces(asked, Mixer()), channels=5, machine=MACHINE)
     assert forecast.cost == pytest.approx(forecast.steady_cost, rel=0.03)
+
+
+def test_cells_in_memory_do_not_grow_with_the_area_and_time_does():
+    machine = Machine("stub", Pace(dtype="float32", batch_size=1, seconds=0.5), 2.0, 1000)
+    small, large = (plan(asked, pieces(asked, Mixer()), channels=5, machine=machine) for asked in (request(0, 0, n, n) for n in (5000, 9000)))
+    assert 0 < small.held_bytes == pytest.approx(large.held_bytes, rel=0.1)
+    assert small.held_bytes < small.memory_bytes
+    assert [forecast.seconds for forecast in (small, large)] == [2 + 0.5 * forecast.evaluations for forecast in (small, large)]
 
 
 def test_each_window_is_told_the_scene_at_its_own_centre():

@@ -16,9 +16,7 @@ from rsgeo.synthesis.lattice import (
     windows_touching,
 )
 
-LATTICES = st.integers(2, 12).flatmap(
-    lambda tile: st.builds(Lattice, st.just(tile), st.integers(1, tile), st.integers(0, 12))
-)
+LATTICES = st.integers(2, 12).flatmap(lambda tile: st.builds(Lattice, st.just(tile), st.integers(1, tile), st.integers(0, 12)))
 
 
 @settings(deadline=None)

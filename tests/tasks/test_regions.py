@@ -15,7 +15,7 @@ from shapely.geometry import box
 import rsgeo
 from rsgeo.errors import InputError, RsgeoWarning
 from rsgeo.request import Ask
-from rsgeo.tasks import generate
+from rsgeo.tasks import generate, plan
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import resolve
 
@@ -101,7 +101,7 @@ def test_the_picture_is_a_function_of_place_and_the_plan_counts_the_prompts(laye
     counted: list[Any] = []
     quick = {**bounds(60, 60, 140, 120), "num_inference_steps": 2, "guidance_scale": 1.0}
     asked = Ask(**quick, **wish)
-    planned, bare = generate.plan(resolve(asked)), generate.plan(resolve(Ask(**quick)))
+    planned, bare = plan.plan(resolve(asked)), plan.plan(resolve(Ask(**quick)))
     generate.generate(asked, runtime=rsgeo.Runtime(progress=counted.append))
     last = [step for step in counted if step.stage == "synthesis"][-1]
     assert planned.evaluations == last.done == last.total > bare.evaluations

@@ -16,7 +16,7 @@ from rsgeo.errors import InputError, ModelError, RsgeoError, RsgeoWarning, TooLa
 from rsgeo.geo import grid
 from rsgeo.hub import catalog
 from rsgeo.request import Ask, Request
-from rsgeo.tasks import generate
+from rsgeo.tasks import generate, plan
 from rsgeo.tasks.resolve import load_request, resolve
 
 RASTERS = Path(__file__).resolve().parents[1] / "data" / "rasters"
@@ -70,7 +70,7 @@ class TestWhatIsLeftOpen:
 
     def test_needs_no_torch(self, area: Path) -> None:
         code = (
-            "import sys; from rsgeo.request import Ask; from rsgeo.tasks.resolve import resolve; from rsgeo.tasks.generate import plan;"
+            "import sys; from rsgeo.request import Ask; from rsgeo.tasks.resolve import resolve; from rsgeo.tasks.plan import plan;"
             f"plan(resolve(Ask(aoi={str(area)!r}))); sys.exit('torch' in sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
@@ -87,7 +87,7 @@ class TestWhatIsLeftOpen:
         assert all(0 <= seed < 2**31 for seed in seeds)
 
     def test_the_plan_counts_what_will_be_run(self, area: Path) -> None:
-        small, large = (generate.plan(resolve(Ask(aoi=area, gsd=gsd))) for gsd in ("10", "5"))
+        small, large = (plan.plan(resolve(Ask(aoi=area, gsd=gsd))) for gsd in ("10", "5"))
         assert small.evaluations < large.evaluations
         assert 3.5 < large.valid_pixels / small.valid_pixels < 4.5
 

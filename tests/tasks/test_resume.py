@@ -14,7 +14,7 @@ import rsgeo
 from rsgeo.errors import CancelledError, OutputError, RsgeoWarning
 from rsgeo.geo import raster_read
 from rsgeo.runtime import Progress, Runtime
-from rsgeo.tasks import generate
+from rsgeo.synthesis import blocks
 
 # 500 x 420 px.
 BOUNDS = {"bounds": (500_000, 5_100_000, 505_000, 5_104_200), "aoi_crs": "EPSG:32633", "crs": "EPSG:32633", "prompt": "forest", "seed": 3}
@@ -22,7 +22,7 @@ BOUNDS = {"bounds": (500_000, 5_100_000, 505_000, 5_104_200), "aoi_crs": "EPSG:3
 
 @pytest.fixture(autouse=True)
 def any_area_is_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "_SMALL_BLOCKS", 0)
+    monkeypatch.setattr(blocks, "_SMALL", 0)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,202 @@
+"""How fast a model runs on this machine: measured once and then kept, so that what was picked stays the same.
+
+One small JSON file a model and device, in the user's cache folder or in the folder that ``RSGEO_CACHE`` names. Reading it needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rsgeo.errors import RsgeoWarning
+from rsgeo.hub import catalog
+from rsgeo.hub.catalog import CatalogRecord
+
+if TYPE_CHECKING:
+    from rsgeo.pipelines.tile_view import LatentTileModel
+
+DTYPES = ("float32", "bfloat16")
+"""What "auto" chooses from. float16 is never picked: it overflows, and few CPUs compute it."""
+
+_WORTH_ANOTHER_DTYPE = 1.15  # how much faster bfloat16 must be, so that chance does not decide
+_WORTH_A_LARGER_BATCH = 1.05
+_MOST_DOUBLINGS = 2
+_TRIAL_S = 0.4
+_LONG_TRIAL_S = 2.0
+
+
+class Pace(BaseModel):
+    """One way to run: seconds an evaluation of the network by one window, and the most memory of a GPU in use at it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: str
+    batch_size: int = Field(ge=1)
+    seconds: float = Field(gt=0)
+    device_bytes: int = Field(default=0, ge=0)
+
+
+class Calibration(BaseModel):
+    """What is known of a model on a device of this machine; ``dtype`` and ``batch_size`` are what "auto" takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    model_sha256: str
+    device: str
+    device_name: str
+    threads: int
+    load_seconds: float = Field(ge=0)
+    dtype: str
+    batch_size: int
+    paces: tuple[Pace, ...] = Field(min_length=1)
+
+    def pace(self, dtype: str, batch_size: int) -> Pace | None:
+        """The pace of that way to run; of another batch size where only such is known, None where the number type was never tried."""
+        alike = [pace for pace in self.paces if pace.dtype == dtype]
+        return min(alike, key=lambda pace: abs(pace.batch_size - batch_size), default=None)
+
+
+def folder() -> Path:
+    """Where calibrations are kept."""
+    return Path(os.environ.get("RSGEO_CACHE") or platformdirs.user_cache_path("rsgeo")) / "calibration"
+
+
+def find(record: CatalogRecord, device: str | None = None, threads: int | None = None) -> Calibration | None:
+    """What is kept of a model; of several devices or numbers of threads, where they are not given, the one kept last."""
+    found = []
+    for path in folder().glob(f"{catalog.model_sha256(record)[:16]}-*.json"):
+        try:
+            known = Calibration.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            warnings.warn(f"{path} is damaged and is ignored; --calibrate measures anew.", RsgeoWarning, stacklevel=2)
+            continue
+        here = known.device != "cpu" or known.device_name == _cpu_name()
+        if here and device in (None, known.device) and threads in (None, known.threads):
+            found.append((path.stat().st_mtime_ns, known))
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def keep(known: Calibration) -> None:
+    """Keep a calibration for later runs; warns where the cache folder cannot be written."""
+    path = folder() / f"{known.model_sha256[:16]}-{known.device}-{known.threads}.json"
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(known.model_dump_json(indent=1), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        words = f"The calibration cannot be kept in {path.parent} ({error.strerror}); it is made again next time. RSGEO_CACHE names another folder."
+        warnings.warn(words, RsgeoWarning, stacklevel=2)
+
+
+def measure(record: CatalogRecord, device: str) -> Calibration:
+    """Run a model for some seconds in each number type, and in larger batches as long as that pays, and pick the fastest; nothing is kept yet."""
+    import torch
+
+    from rsgeo.hub.load import load_pipeline
+    from rsgeo.pipelines.tile_view import LatentTileModel
+    from rsgeo.request import Sampler
+
+    settings = record.defaults
+    sampler = Sampler(scheduler=settings.scheduler, num_inference_steps=settings.num_inference_steps, guidance_scale=settings.guidance_scale)
+    begin = time.perf_counter()
+    models = {dtype: LatentTileModel(load_pipeline(str(record.folder), device=device, dtype=dtype), sampler) for dtype in DTYPES}
+    load_seconds = (time.perf_counter() - begin) / len(models)
+    trials = {dtype: _Trial(model, settings.batch_size) for dtype, model in models.items()}
+    # In turn, so that whatever else the machine does slows both.
+    while any(not trial.over for trial in trials.values()):
+        for trial in trials.values():
+            trial.run()
+    found = {dtype: trial.pace(dtype) for dtype, trial in trials.items()}
+    faster = found["bfloat16"].seconds * _WORTH_ANOTHER_DTYPE <= found["float32"].seconds
+    dtype = "bfloat16" if faster else "float32"
+    larger = list(_larger(models[dtype], found[dtype]))
+    return Calibration(
+        model_sha256=catalog.model_sha256(record),
+        device=device,
+        device_name=torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
+        threads=torch.get_num_threads(),
+        load_seconds=load_seconds,
+        dtype=dtype,
+        batch_size=[found[dtype], *larger][-1].batch_size,
+        paces=(*found.values(), *larger),
+    )
+
+
+class _Trial:
+    """A batch through the network, again and again; the shortest time counts, for nothing makes it too short."""
+
+    def __init__(self, model: LatentTileModel, batch_size: int) -> None:
+        import torch
+
+        from rsgeo.scene import SceneMetadata
+
+        self.model, self.level, self.batch_size = model, model.levels[0], batch_size
+        self.on_gpu = model.pipeline.device.type == "cuda"
+        self.cells = model.to_device(torch.zeros(batch_size, self.level.channels, self.level.tile, self.level.tile).numpy())
+        self.conditions = self.level.conditions([""] * batch_size, [SceneMetadata()] * batch_size)
+        self.times: list[float] = []
+        self.device_bytes = 0
+
+    @property
+    def over(self) -> bool:
+        """A first time is longer than all others, for libraries then choose their kernels; it counts only where it is long anyway."""
+        return bool(self.times) and (self.times[0] > _LONG_TRIAL_S or sum(self.times[1:]) > _TRIAL_S)
+
+    def run(self) -> None:
+        import torch
+
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        with torch.inference_mode():
+            begin = time.perf_counter()
+            self.level.predict(self.cells, 0, self.conditions).sum().item()
+            self.times.append(time.perf_counter() - begin)
+        if self.on_gpu:
+            self.device_bytes = max(self.device_bytes, torch.cuda.max_memory_allocated())
+
+    def pace(self, dtype: str) -> Pace:
+        while not self.over:
+            self.run()
+        evaluations = self.batch_size * (2 if self.level.sampler.guidance_scale > 1 else 1)
+        return Pace(dtype=dtype, batch_size=self.batch_size, seconds=min(self.times) / evaluations, device_bytes=self.device_bytes)
+
+
+def _larger(model: LatentTileModel, last: Pace) -> Iterator[Pace]:
+    """The pace at twice the batch, and twice that, as long as it pays."""
+    for _ in range(_MOST_DOUBLINGS):
+        if 2 * last.device_bytes > _free_device_bytes(model) or last.seconds * last.batch_size > _LONG_TRIAL_S:
+            return
+        pace = _Trial(model, 2 * last.batch_size).pace(last.dtype)
+        if pace.seconds * _WORTH_A_LARGER_BATCH > last.seconds:
+            return
+        yield pace
+        last = pace
+
+
+def _free_device_bytes(model: LatentTileModel) -> float:
+    if model.pipeline.device.type != "cuda":
+        return math.inf  # batches of a CPU stay small, for larger ones do not pay
+    import torch
+
+    return float(torch.cuda.mem_get_info()[0])
+
+
+def _cpu_name() -> str:
+    """What tells one kind of machine from another where a home folder is shared."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
