@@ -68,6 +68,11 @@ def run(arguments: Sequence[object], *, program: Sequence[str] = PROGRAM) -> Fin
     return Finished(wall, usage.ru_utime, usage.ru_stime, peak, text)
 
 
+def calibrate() -> None:
+    """Have number type and batch size picked for this machine, so that no measured run spends time on that."""
+    run(["plan", *square(64), "--calibrate"])
+
+
 def square(side_px: int) -> list[str]:
     """Options of ``rsgeo`` for a square of ``side_px`` pixels at 10 m."""
     bounds = WEST, NORTH - side_px * GSD_M, WEST + side_px * GSD_M, NORTH

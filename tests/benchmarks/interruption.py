@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import PROGRAM, Machine, run, square, table
+from common import PROGRAM, Machine, calibrate, run, square, table
 
 MARGIN_S = 600.0
 
@@ -97,6 +97,7 @@ def main() -> None:
     args = parser.parse_args()
     kills, side = (2, 256) if args.quick else (args.kills, args.side)
     machine = Machine(products=False)
+    calibrate()
     rng, seen = random.Random(args.seed), Seen()
     options = ["--prompt", "forest", "--num-inference-steps", "2" if args.quick else "4", "--guidance-scale", "1", "--reproducible", "--quiet"]
     options += ["--workers", "1"] if args.quick else []

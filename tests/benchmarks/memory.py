@@ -14,7 +14,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from common import Machine, run, square, table
+from common import Machine, calibrate, run, square, table
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     machine = Machine(quick=args.quick)
+    calibrate()
     rows, peaks = [], []
     for side in [512, 1024] if args.quick else args.sides:
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import AREAS, EXAMPLES, Machine, run, square, table
+from common import AREAS, EXAMPLES, Machine, calibrate, run, square, table
 
 CASES = {
     "polygon, 5 m": ["--aoi", EXAMPLES / "field.geojson", "--gsd", 5, "--prompt", "a village among fields"],
@@ -56,7 +56,7 @@ def main() -> None:
     args = parser.parse_args()
     machine = Machine(quick=args.quick)
     extra = QUICK if args.quick else []
-    run(["plan", *CASES["polygon, 5 m"], "--calibrate"])
+    calibrate()
     rows = []
     for name, options in list(CASES.items())[: 2 if args.quick else None]:
         planned = json.loads(run(["plan", *options, *extra, "--json"]).said.splitlines()[-1])

@@ -183,7 +183,7 @@ def by_engine(area: Area, phases: Phases) -> Made:
     """The area as `rsgeo.generate` makes it, under other phases."""
     assert area.resolved is not None
     resolved = with_phases(area.resolved, phases)
-    result = run(resolved, None, Runtime(batch_size=BATCH))
+    result = run(resolved, None, Runtime(batch_size=BATCH, device="cpu", dtype="fp32"))
     assert result.pixels is not None
     return Made(result.pixels.transpose(1, 2, 0), resolved.request.grid.row, resolved.request.grid.col)
 
@@ -216,7 +216,7 @@ def all_plans() -> list[Plan]:
 
 def areas(side_px: int, seeds: int, names: list[str], sampler: dict[str, Any]) -> list[tuple[str, Area]]:
     """Class and area, one a class and seed, with one loaded model."""
-    pipeline, found = load_pipeline("rsgeo-mini", device="cpu"), []
+    pipeline, found = load_pipeline("rsgeo-mini", device="cpu", dtype="fp32"), []
     for (name, (words, lon, lat)), seed in product(((name, CLASSES[name]) for name in names), range(seeds)):
         crs = f"EPSG:{32600 + grid.utm_zone(lon, lat)}"
         x, y = (10 * round(value / 10) for value in grid.transformer(grid.parse_crs("EPSG:4326"), grid.parse_crs(crs)).transform(lon, lat))

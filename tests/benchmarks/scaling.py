@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import Machine, matmul_process, square_ask, table
+from common import Machine, calibrate, matmul_process, square_ask, table
 
 import rsgeo
 from rsgeo.errors import RsgeoWarning
@@ -93,6 +93,7 @@ def main() -> None:
     side, length = (384, 0.5) if args.quick else (args.side, 20.0)
     sampler = {"num_inference_steps": 2, "guidance_scale": 1.0} if args.quick else {}
     machine = Machine(products=False)
+    calibrate()
     rates, flops = [], []
     for chosen in (cores[:1], cores):
         flops.append(products(chosen, length))

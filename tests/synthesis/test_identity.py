@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import rasterio
@@ -71,7 +73,7 @@ def plans(draw):
     tile = draw(st.integers(3, 10))
     edges = sorted(draw(st.sets(st.integers(1, 3), max_size=2)) | {0, 4})
     phases = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         stride = draw(st.integers(max(2, -(-tile // 4)), tile))
         phases.append(PhaseRecord(first=first, last=last, tile=tile, stride=stride, shift=draw(st.integers(0, stride - 1))))
     return tuple(phases)
@@ -93,7 +95,7 @@ def test_the_input_comes_back_exactly(tmp_path_factory, phases, scale, decoder, 
     assume(valid.any())
     decoder_tile, decoder_stride = (None, None) if decoder is None else (decoder[0], decoder[0] - decoder[1])
     level = Identity(phases[0].tile, scale, 4, decoder_tile, decoder_stride)
-    cells = GridRecord(crs="EPSG:32633", lattice=("1", "0", "0", "0", "-1", "0"), row=corner[0], col=corner[1], height=height, width=width)
+    cells = GridRecord(crs="EPSG:32633", lattice=("10", "0", "0", "0", "-10", "0"), row=corner[0], col=corner[1], height=height, width=width)
     request = Request(
         task="generate",
         model=ModelRecord(name="identity", sha256="0"),
