@@ -8,7 +8,7 @@ tidies up. Killed runs are resumed by the next start; a run that ends before its
 and the next one begins afresh. The last job is left to end. All the while a second thread looks at the output's path every 5 ms: what is
 there must be the whole file.
 
-Bars: every finished file has the undisturbed one's bytes; the path never held anything else. The full run (20 kills) takes about 12 minutes
+Bars: every finished file has the undisturbed one's bytes; the path never held anything else. The full run (20 kills) takes about 10 minutes
 on two cores, --quick (2 kills, a small area that is made to be a job by a worker) about one.
 """
 

@@ -19,7 +19,7 @@ so no pyramid.
 * Frechet: distance of those patches' features to those of as many real test tiles of the same classes; under the table the floor, that of
   real training tiles. Needs ``--eurosat`` (or RSGEO_SHARED_DATA), the folder of the packed EuroSAT.
 
-The full run takes about 25 minutes on two cores, --quick about one.
+The full run takes about 30 minutes on two cores, --quick about one.
 """
 
 from __future__ import annotations
