@@ -69,6 +69,7 @@ CLASSES = {
     "Residential": ("residential buildings", 4.4, 51.2),
 }
 BATCH = 16
+FACTOR = 2  # of a pyramid: at 10 m its coarser level has 20 m, the coarsest that rsgeo-mini knows
 PATCH, PATCH_STEP = 64, 71  # 71 has no factor in common with any stride, so that patches begin at every offset
 Phases = tuple[PhaseRecord, ...]
 Array = NDArray[np.float32]
@@ -111,7 +112,7 @@ class Plan:
         if self.phases is not None:
             found = self.phases(level.noise_levels, level.tile, stride)
             shift = found[-1].shift
-            period = math.lcm(*(phase.stride * 4 ** getattr(phase, "level", 0) for phase in found))
+            period = math.lcm(*(phase.stride * FACTOR ** getattr(phase, "level", 0) for phase in found))
         edges = (shift * level.scale, (shift + level.tile) * level.scale)
         return stride * level.scale, period * level.scale, edges
 
@@ -189,7 +190,13 @@ def by_engine(area: Area, phases: Phases) -> Made:
 
 
 def with_phases(resolved: Resolved, phases: Phases) -> Resolved:
-    return replace(resolved, request=resolved.request.model_copy(update={"synthesis": Synthesis(plan="benchmark", phases=phases)}))
+    synthesis = Synthesis(plan="benchmark", phases=phases, **factor_of(phases))
+    return replace(resolved, request=resolved.request.model_copy(update={"synthesis": synthesis}))
+
+
+def factor_of(phases: Phases) -> dict[str, Any]:
+    """How far the levels are apart where there are several."""
+    return {"factor": FACTOR} if any(getattr(phase, "level", 0) for phase in phases) else {}
 
 
 def k(number: int) -> Callable[[Any, int, int], Phases]:
@@ -252,7 +259,8 @@ def costs(plan: Plan, area: Area) -> tuple[float, float, float]:
     resolved = with_phases(area.resolved, phases)
     eight = 8 * level.tile * level.scale
     places = product(range(0, stride * level.scale, level.scale * 2), repeat=2)
-    return planning.plan_cost(phases), float(np.mean([charged(resolved, eight, at) for at in places])), charged(resolved, area.side * level.scale)
+    anywhere = float(np.mean([charged(resolved, eight, at) for at in places]))
+    return planning.plan_cost(phases, **factor_of(phases)), anywhere, charged(resolved, area.side * level.scale)
 
 
 def charged(resolved: Resolved, side_px: int, offset: tuple[int, int] = (0, 0)) -> float:
