@@ -26,8 +26,6 @@ from pathlib import Path
 
 from common import PROGRAM, Machine, calibrate, run, square, table
 
-MARGIN_S = 600.0
-
 
 class Watch(threading.Thread):
     """Looks at a path until it is told to stop, and keeps the hash of every file it ever saw there."""
@@ -76,15 +74,17 @@ def blocks_done(out: Path) -> int:
 
 def attempt(arguments: list[str], moment: float | None) -> bool:
     """Start the command and kill it at ``moment`` (None: let it end); True when it ended by itself."""
-    process = subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        said, _ = process.communicate(timeout=MARGIN_S if moment is None else moment)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return False
-    if process.returncode:
-        raise SystemExit(f"The resumed command failed:\n{said}")
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen([*PROGRAM, *arguments], stdout=said, stderr=subprocess.STDOUT)
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return False
+        said.seek(0)
+        if process.returncode:
+            raise SystemExit(f"The resumed command failed:\n{said.read()}")
     return True
 
 
