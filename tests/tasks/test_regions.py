@@ -120,7 +120,7 @@ def test_the_land_use_example_asks_for_six_kinds_over_its_whole_area() -> None:
     prompts = json.loads((examples / "land_use.json").read_text())
     with warnings.catch_warnings():
         warnings.simplefilter("error", RsgeoWarning)
-        asked = resolve(Ask(aoi=examples / "land_use.geojson", prompt_field="kind", prompt_map=examples / "land_use.json", gsd="40"))
+        asked = resolve(Ask(aoi=examples / "land_use.geojson", prompt_field="kind", prompt_map=examples / "land_use.json", gsd="20"))
     assert {region.prompt for region in asked.request.regions} == set(prompts.values()) and len(prompts) == 6
     wishes_at = wishes_of(asked.request, asked.record.scale)
     assert wishes_at is not None
