@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -49,3 +50,11 @@ def test_no_file_names_a_place_on_one_machine() -> None:
 def test_no_file_is_larger_than_the_embedded_model_may_be() -> None:
     large = [path.name for path in ROOT.glob("rsgeo/weights/**/*") if path.stat().st_size > 30_000_000]
     assert not large
+
+
+def test_every_benchmark_says_what_it_measures_and_is_listed() -> None:
+    folder = ROOT / "tests" / "benchmarks"
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    for path in folder.glob("*.py"):
+        documented = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert documented and f"`{path.name}`" in listed, path.name

@@ -75,7 +75,8 @@ class CogWriter:
     """Writes a uint8 RGB Cloud Optimized GeoTIFF with an internal mask; use it in a ``with`` statement.
 
     The file appears under its name when the block ends without an exception, complete, marked, read back and checked; on any
-    exception, KeyboardInterrupt included, nothing is left behind. Afterwards ``marks`` holds the finished marks.
+    exception, KeyboardInterrupt included, nothing is left behind. Afterwards ``marks`` holds the finished marks. ``scratch`` is a folder on the
+    same disk for what a killed writer leaves; default the output's own.
 
     Raises on entry what `check_output` raises, InputError for bad creation options; OutputError when the disk gives up.
     """
@@ -89,12 +90,14 @@ class CogWriter:
         overwrite: bool = False,
         creation_options: Mapping[str, str] | None = None,
         threads: int = 1,
+        scratch: Path | None = None,
     ) -> None:
         self.out = out
         self.geobox = geobox
         self.marks = marks
         self._height, self._width = geobox.shape
         self._overwrite = overwrite
+        self._scratch = out.parent if scratch is None else scratch
         self._options = cog_options(creation_options, threads)
         self._next_row = 0
         self._pixels = hashlib.sha256(pixels_header(self._width, self._height))
@@ -105,7 +108,7 @@ class CogWriter:
     def __enter__(self) -> Self:
         check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox))
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self.out.parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self._scratch))
             with rasterio.Env(**_ENV):
                 self._part = rasterio.open(
                     self._folder / "part.tif",

@@ -27,7 +27,7 @@ from rsgeo.errors import OutputError
 from rsgeo.request import Request, sha256_text
 from rsgeo.synthesis.blocks import Block
 
-_HEADER, _JOURNAL, _LOCK, _BLOCKS = "job.json", "journal.jsonl", "lock", "blocks"
+_HEADER, _JOURNAL, _LOCK, _BLOCKS, _SCRATCH = "job.json", "journal.jsonl", "lock", "blocks", "scratch"
 
 
 class _Header(BaseModel):
@@ -78,6 +78,11 @@ class JobDir:
     def done(self) -> frozenset[Block]:
         return frozenset(self._done)
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for whoever writes the output; what a killed run left there is gone."""
+        return self.folder / _SCRATCH
+
     def __enter__(self) -> Self:
         """Take the lock and find what is finished.
 
@@ -113,6 +118,8 @@ class JobDir:
             header = _Header(sha256=self.sha256, request=self._request.model_dump(mode="json"), how=self.how)
             _write(self.folder / _HEADER, header.model_dump_json(indent=1).encode())
         self.how = header.how
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
         self._done = {line.block: line for line in self._lines() if self._is_whole(line)}
         # Written anew, so that no line follows on a torn one.
         _write(self.folder / _JOURNAL, b"".join(_as_bytes(line) for line in self._done.values()))
@@ -156,7 +163,8 @@ class JobDir:
     def _clear(self) -> None:
         for name in (_HEADER, _JOURNAL):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / _BLOCKS, ignore_errors=True)
+        for name in (_BLOCKS, _SCRATCH):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _header(self) -> _Header | None:
         try:

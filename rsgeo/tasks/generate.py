@@ -67,15 +67,24 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
         try:
             by_workers = _bands_of_workers(resolved, pieces, runtime, store) if distributed else None
             bands = by_workers or _bands(resolved, pieces, settings, runtime, store)
-            result = _write(resolved, out, geobox, settings, runtime, bands)
+            result = _write(resolved, out, geobox, settings, runtime, bands, scratch=store.scratch)
         except (KeyboardInterrupt, CancelledError) as error:
             raise CancelledError(f"Interrupted; what is finished stays in {store.folder}, and the same command goes on from there.") from error
         store.remove()
     return result
 
 
-def _write(resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Settings, runtime: Runtime, bands: Iterator[Band]) -> Result:
-    """Write the bands with all marks, whole or not at all."""
+def _write(
+    resolved: Resolved,
+    out: Path,
+    geobox: GeoBox,
+    settings: making.Settings,
+    runtime: Runtime,
+    bands: Iterator[Band],
+    *,
+    scratch: Path | None = None,
+) -> Result:
+    """Write the bands with all marks, whole or not at all; ``scratch`` as `raster.CogWriter` takes it."""
     request, record = resolved.request, resolved.record
     facts = making.facts(settings)
     marks = provenance.Marks(
@@ -88,7 +97,13 @@ def _write(resolved: Resolved, out: Path, geobox: GeoBox, settings: making.Setti
         model_citation=record.citation,
     )
     writer = raster.CogWriter(
-        out, geobox, marks=marks, overwrite=runtime.overwrite, creation_options=runtime.creation_options, threads=facts["threads"]
+        out,
+        geobox,
+        marks=marks,
+        overwrite=runtime.overwrite,
+        creation_options=runtime.creation_options,
+        threads=facts["threads"],
+        scratch=scratch,
     )
     with writer:
         for band in _with_known(bands, resolved):

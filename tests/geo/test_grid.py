@@ -102,6 +102,23 @@ def test_edges_snap_outward_with_exact_numbers() -> None:
     assert again == record
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    size=st.sampled_from(["0.3", "0.1", "10", "7.3"]),
+    x=st.floats(-1.9e7, 1.9e7),
+    y=st.floats(-1.9e7, 1.9e7),
+    width=st.integers(1, 50),
+    height=st.integers(1, 50),
+)
+def test_the_edges_of_cells_are_the_cells_again_however_far_from_the_origin(size: str, x: float, y: float, width: int, height: int) -> None:
+    cell = Fraction(size)
+    col, row = round(Fraction(x) / cell), round(Fraction(y) / cell)
+    left, top, right, bottom = (float(number * cell) for number in (col, -row, col + width, -(row + height)))
+    record = grid.for_aoi(aoi.from_bounds(left, bottom, right, top, crs="EPSG:3857"), resolution=size, crs="EPSG:3857")
+    assert (record.col, record.row, record.width, record.height) == (col, row, width, height)
+    assert tuple(grid.geobox(record).affine)[:6] == (float(cell), 0, left, 0, -float(cell), top)
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "ten", "", "1e400", "1" * 50])
 def test_sizes_that_are_none_are_refused(text: str) -> None:
     place = aoi.from_bounds(14, 46, 14.1, 46.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from rsgeo.geo.warp import WarpedRaster
 from rsgeo.hub.calibration import Pace
 from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
 from rsgeo.scene import SceneMetadata, Value
-from rsgeo.synthesis import blocks
+from rsgeo.synthesis import blocks, engine
 from rsgeo.synthesis.engine import Maker, bands
 from rsgeo.synthesis.job import JobDir
-from rsgeo.synthesis.phases import noise_levels, plan_k
+from rsgeo.synthesis.lattice import cone
+from rsgeo.synthesis.noise import noise_normal
+from rsgeo.synthesis.phases import lattice_of, noise_levels, plan_k
 from rsgeo.synthesis.plan import Machine, plan
 from rsgeo.tilemodel import Seen
 
@@ -195,6 +198,44 @@ def test_the_side_of_blocks_changes_nothing(monkeypatch, decoder):
     pixels, _ = picture(asked, Mixer(**decoder))
     monkeypatch.setattr(blocks, "_SIDE_PX", 96)
     assert np.array_equal(picture(asked, Mixer(**decoder))[0], pixels)
+
+
+@pytest.mark.parametrize("decoder", [{}, {"decoder_tile": 8, "decoder_stride": 6}], ids=["local", "overlap"])
+def test_the_order_of_blocks_changes_nothing(monkeypatch, decoder):
+    asked = request(*BIG)
+    pixels, _ = picture(asked, Mixer(**decoder))
+    monkeypatch.setattr(blocks, "_SIDE_PX", 96)
+    order, making = random.Random(0), maker(asked, Mixer(**decoder))
+    graph, held = making.pieces, {}
+    waiting = list(graph.blocks())
+    while waiting:
+        block = order.choice([block for block in waiting if all(need in held for need in graph.needs(block))])
+        ((_, held[block]),) = making.make([block], held.__getitem__)
+        waiting.remove(block)
+    for block in graph.pictures:
+        row, col, height, width = graph.pixels(block)
+        assert np.array_equal(held[block], pixels[:, row : row + height, col : col + width])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_cell_of_noise_moves_what_its_cone_says_and_nothing_else(monkeypatch, k):
+    asked, (row, col) = request(-160, -160, 320, 320, k=k), (3, -2)
+    before, _ = picture(asked)
+
+    def nudged(seed, name, row0, col0, height, width, channels):
+        noise = noise_normal(seed, name, row0, col0, height, width, channels)
+        if name == "L0/init" and row0 <= row < row0 + height and col0 <= col < col0 + width:
+            noise[:, row - row0, col - col0] += 30
+        return noise
+
+    monkeypatch.setattr(engine, "noise_normal", nudged)
+    moved = (picture(asked)[0] != before).any(axis=0)
+    lattices = [lattice_of(phase) for phase in asked.synthesis.phases]
+    cones = [cone(cell, cell + 1, lattices) for cell in range(-40, 40)]
+    reached = np.outer(*([start <= place < stop for start, stop in cones] for place in (row, col)))
+    assert 0 < reached.sum() < 0.5 * reached.size
+    cells = moved.reshape(80, 4, 80, 4).any(axis=(1, 3))
+    assert not cells[~reached].any() and cells[reached].mean() > 0.5
 
 
 def test_batch_size_changes_nothing_that_can_be_seen():

@@ -93,6 +93,12 @@ def test_products_over_rectangles_vanish():
     assert abs(product.sum() / product.size**0.5) < 4.5
 
 
+def test_lattice_and_noise_need_numpy_only():
+    script = "import sys, rsgeo.synthesis.lattice, rsgeo.synthesis.noise; print(*{name.split('.')[0] for name in sys.modules})"
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "rasterio", "shapely", "pyproj", "pydantic", "scipy"} & set(found) and "numpy" in found
+
+
 def test_lattice_noise_phases_and_plan_need_no_torch():
     modules = ", ".join(f"rsgeo.synthesis.{name}" for name in ("lattice", "noise", "phases", "plan"))
     subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"], check=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
@@ -15,6 +17,7 @@ import rsgeo
 from rsgeo.errors import InputError, OutputError
 from rsgeo.geo import raster_read
 from rsgeo.runtime import Progress, Runtime
+from rsgeo.synthesis.job import JobDir
 
 BOUNDS = {"bounds": (500_000, 5_100_000, 507_000, 5_104_200), "aoi_crs": "EPSG:32633", "crs": "EPSG:32633", "prompt": "forest", "seed": 3}
 
@@ -27,7 +30,7 @@ def here(make: Callable[..., rsgeo.Result], tmp_path_factory: pytest.TempPathFac
     return raster_read.pixels_sha256(path)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_workers_make_the_same_pixels(make: Callable[..., rsgeo.Result], here: str, tmp_path: Path, workers: int) -> None:
     steps: list[Progress] = []
     make(tmp_path / "out.tif", **BOUNDS, runtime=Runtime(sidecar=False, workers=workers, progress=steps.append))
@@ -64,3 +67,23 @@ def test_a_worker_that_does_not_see_the_job_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match="let all workers see that folder under the same path"):
         make_block(str(tmp_path / "gone"), "0", 0, 0, 0)
+
+
+def test_descriptions_go_out_and_numbers_come_back(make: Callable[..., rsgeo.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    came: list[tuple[type, ...]] = []
+    submit, note = Client.submit, JobDir.note
+
+    def watched_submit(self: Client, work: Any, *arguments: Any, **options: Any) -> Any:
+        sent.append(len(pickle.dumps((work, arguments, options))))
+        return submit(self, work, *arguments, **options)
+
+    def watched_note(self: JobDir, block: Any, *numbers: Any) -> None:
+        came.append(tuple(map(type, numbers)))
+        note(self, block, *numbers)
+
+    monkeypatch.setattr(Client, "submit", watched_submit)
+    monkeypatch.setattr(JobDir, "note", watched_note)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50) as cluster:
+        make(tmp_path / "out.tif", **BOUNDS, runtime=Runtime(sidecar=False, dask=cluster.scheduler_address))
+    assert max(sent) < 2000 and set(came) == {(int, int)} and len(sent) == len(came) > 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,17 @@ def test_a_stored_request_makes_the_same_picture_again(layer: Path, make: Callab
     again = make(tmp_path / "b.tif", from_file=tmp_path / "a.tif")
     assert first.run["pixels_sha256"] == again.run["pixels_sha256"]
     assert first.request == again.request
+
+
+def test_the_land_use_example_asks_for_six_kinds_over_its_whole_area() -> None:
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    prompts = json.loads((examples / "land_use.json").read_text())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RsgeoWarning)
+        asked = resolve(Ask(aoi=examples / "land_use.geojson", prompt_field="kind", prompt_map=examples / "land_use.json", gsd="20"))
+    assert {region.prompt for region in asked.request.regions} == set(prompts.values()) and len(prompts) == 6
+    wishes_at = wishes_of(asked.request, asked.record.scale)
+    assert wishes_at is not None
+    cells = asked.request.grid
+    middle = (cells.row + cells.height // 2) // 4 - 8, (cells.col + cells.width // 2) // 4 - 8
+    assert "" not in {wish.prompt for wish in wishes_at([middle], 16)[0]}
