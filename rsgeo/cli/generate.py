@@ -29,6 +29,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM).")
 @click.option("--cloud-cover", type=float, metavar="PERCENT")
 @click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it.")
+@options.samples
 @click.option("--num-inference-steps", type=int, metavar="N")
 @click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain.")
 @click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc.")
@@ -46,6 +47,7 @@ def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None
     rsgeo generate --aoi field.geojson --prompt "vineyards on a slope" out.tif
     rsgeo generate --like scene.tif --seed 7 out.tif
     rsgeo generate --from out.tif again.tif
+    rsgeo generate --aoi field.geojson --samples 8 uncertainty.tif
     """
     if out is None and not dry_run:
         raise click.UsageError("Say where to write: rsgeo generate ... OUT.tif (or --dry-run).")

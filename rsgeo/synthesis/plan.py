@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rsgeo.request import Request
+from rsgeo.request import COLOURS, Request
 from rsgeo.synthesis.blocks import Block, Graph, Valid, valid_rows
 from rsgeo.synthesis.lattice import corners
 from rsgeo.synthesis.phases import plan_cost, plan_halo
 from rsgeo.synthesis.wishes import WishesAt
 
-BANDS = 3
-"""Red, green, blue."""
+BANDS = len(COLOURS)
+"""Of one world."""
 
 _ROWS_AT_ONCE = 1024
 
@@ -21,10 +21,10 @@ _ROWS_AT_ONCE = 1024
 class SynthesisPlan:
     """The size of a request.
 
-    ``windows``: windows of each phase. ``evaluations``: of the network, by one window each (two a step under guidance). ``cost``:
-    evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area. ``halo_px``: how
-    far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews. ``memory_bytes``:
-    the cells held at most, without the model.
+    ``windows``: windows of each phase, of one world. ``evaluations``: of the network, by one window each (two a step under guidance), for all
+    worlds. ``cost``: evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area.
+    ``halo_px``: how far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews.
+    ``memory_bytes``: the cells held at most, without the model.
     """
 
     width: int
@@ -58,17 +58,17 @@ def plan(
         valid_pixels=pixels,
         windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
         decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
-        evaluations=total,
+        evaluations=len(request.worlds) * total,
         cost=total / (pixels / (phases[-1].tile * graph.scale) ** 2 * steps * passes(request)),
         steady_cost=plan_cost(phases),
         halo_px=plan_halo(phases, graph.scale),
-        output_bytes=(BANDS + 1) * grid.width * grid.height,
-        memory_bytes=_held_bytes(graph, channels, len(phases)),
+        output_bytes=(len(request.bands) + 1) * grid.width * grid.height,
+        memory_bytes=_held_bytes(graph, channels, len(phases), len(request.worlds)),
     )
 
 
-def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
-    """Bytes of the blocks that are held at once, at most."""
+def _held_bytes(graph: Graph, channels: int, phases: int, worlds: int) -> int:
+    """Bytes of the blocks that are held at once, at most; several worlds go down the picture together."""
 
     def size(block: Block) -> int:
         if block.stage == graph.picture:
@@ -80,10 +80,13 @@ def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
 
     held = most = 0
     for _, pictures, waves in graph.walk():
+        before = peak = held
         for wave in waves:
             held += sum(map(size, wave.blocks))
-            most = max(most, held)
+            peak = max(peak, held)
             held -= sum(map(size, wave.free))
+        # One world makes these rows while the others wait, before them or with them in hand.
+        most = max(most, peak + (worlds - 1) * max(before, held))
         held -= sum(map(size, pictures))
     return most
 
