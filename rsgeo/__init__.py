@@ -44,7 +44,8 @@ def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, *
     """Generate a synthetic image of a place; ``asked`` are the fields of `Ask`, of which one of ``aoi``, ``like``, ``bounds`` is needed.
 
     With ``out`` the picture is written there as a Cloud Optimized GeoTIFF with all its marks; without, `Result.pixels` is
-    (band, y, x) uint8 and `Result.mask` (y, x) bool, True where valid. Raises `rsgeo.errors.RsgeoError`.
+    (band, y, x) uint8 and `Result.mask` (y, x) bool, True where valid; `Result.bands` names the bands, which with ``samples`` are more than red,
+    green and blue. Raises `rsgeo.errors.RsgeoError`.
     """
     from rsgeo.request import Ask
     from rsgeo.runtime import Runtime

@@ -15,6 +15,12 @@ from rsgeo.scene import DateValue, Value
 
 SCHEMA_VERSION = 1
 
+COLOURS = ("red", "green", "blue")
+"""The bands of one world, in order."""
+
+MOST_SAMPLES = 64
+"""Worlds in one output: all of them are 192 bands, and a deviation of 64 is known to 9 %."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,6 +112,17 @@ class Reference(_Record):
     stretch: tuple[float, float] | None = None
 
 
+class SamplesRecord(_Record):
+    """Several worlds in one output: those of the seeds ``seed``, ``seed + 1``, ..., ``seed + count - 1`` of the request.
+
+    ``write_as`` "statistics" is the mean and the standard deviation of each colour over the worlds, in grey levels, rounded to whole ones. The
+    deviation is the sample's, divided by count - 1; it is 180 at most, so a byte holds it. "all" is one world after the other.
+    """
+
+    count: int = Field(ge=2, le=MOST_SAMPLES)
+    write_as: Literal["statistics", "all"]
+
+
 class PromptRegion(_Record):
     """Where a prompt of its own holds: the dissolved polygons of a prompt layer that share it, as far as they are within reach."""
 
@@ -131,14 +148,33 @@ class Request(_Record):
     noise: Literal["rsgeo-noise/1"] = "rsgeo-noise/1"
     synthesis: Synthesis
     references: tuple[Reference, ...] = ()
+    samples: SamplesRecord | None = None
 
     @model_serializer(mode="wrap")
-    def _without_empty_regions(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A request without prompts by region reads, and is hashed, as before there were any."""
+    def _without_what_is_not_asked(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A request without prompts by region, or of one world, reads, and is hashed, as before there were any."""
         fields: dict[str, Any] = serialise(self)
         if not self.regions:
             fields.pop("regions", None)
+        if self.samples is None:
+            fields.pop("samples", None)
         return fields
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The names of the output's bands, in order: what all that writes or reads an output goes by."""
+        if self.samples is None:
+            return COLOURS
+        samples = [f"sample {number}" for number in range(self.samples.count)]
+        parts = ["mean", "deviation"] if self.samples.write_as == "statistics" else samples
+        return tuple(f"{part} {colour}" for part in parts for colour in COLOURS)
+
+    @property
+    def worlds(self) -> tuple[Request, ...]:
+        """The request of each world that the output is made from: itself alone, or one with the seed of each sample."""
+        if self.samples is None:
+            return (self,)
+        return tuple(self.model_copy(update={"seed": self.seed + number, "samples": None}) for number in range(self.samples.count))
 
     def canonical_json(self) -> str:
         """JSON with sorted keys and no blanks; the text that is stored and hashed (PROVENANCE.md section 5)."""
@@ -157,7 +193,9 @@ class Ask:
     ``aoi`` is a path, a GeoJSON mapping, a geometry or a GeoDataFrame. ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by
     default. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text so that the lattice is exact. ``cloud_cover`` is percent.
     ``prompt_field`` names the attribute that holds each polygon's prompt, in ``prompt_layer`` (what ``aoi`` may be; default all features of
-    ``aoi``); ``prompt_map``, a mapping or a JSON file of one, says what prompt an attribute's value stands for.
+    ``aoi``); ``prompt_map``, a mapping or a JSON file of one, says what prompt an attribute's value stands for. ``samples`` (2 to `MOST_SAMPLES`)
+    draws so many worlds, of which sample k (from 0) is exactly the world of ``seed`` + k alone; ``samples_as`` says what of them is written
+    (`SamplesRecord`; default statistics). 1 takes one world alone out of a stored request of several.
     """
 
     aoi: Any = None
@@ -180,6 +218,8 @@ class Ask:
     prompt_map: str | Path | Mapping[str, str] | None = None
     prompt_layer: Any = None
     seed: int | Literal["random"] | None = None
+    samples: int | None = None
+    samples_as: Literal["statistics", "all"] | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None

@@ -60,7 +60,7 @@ class Result:
     """What a task gives back.
 
     ``pixels`` is (band, y, x) uint8 and ``mask`` (y, x) bool, True where valid; both are None when the result was written to ``path``.
-    ``run`` holds the facts of PROVENANCE.md section 6.
+    ``bands`` names the bands, as `Request.bands`. ``run`` holds the facts of PROVENANCE.md section 6.
     """
 
     request: Request
@@ -70,3 +70,8 @@ class Result:
     mask: np.ndarray[Any, Any] | None
     run: dict[str, Any]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The names of the bands, in order."""
+        return self.request.bands

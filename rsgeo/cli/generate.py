@@ -16,6 +16,7 @@ from rsgeo.request import Ask
 @options.place
 @options.wish
 @options.by_polygon
+@options.samples
 @options.machine
 @options.budget
 @options.cluster
@@ -29,6 +30,7 @@ def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None
     rsgeo generate --aoi field.geojson --prompt "vineyards on a slope" out.tif
     rsgeo generate --like scene.tif --seed 7 out.tif
     rsgeo generate --from out.tif again.tif
+    rsgeo generate --aoi field.geojson --samples 8 uncertainty.tif
     """
     if out is None and not dry_run:
         raise click.UsageError("Say where to write: rsgeo generate ... OUT.tif (or --dry-run).")

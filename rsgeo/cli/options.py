@@ -105,6 +105,20 @@ wish = several(
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")
 
+samples = several(
+    click.option(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="Draw N worlds, of the seeds --seed, --seed + 1, ..., into one file; with --from, 1 takes one world of several.",
+    ),
+    click.option(
+        "--samples-as",
+        type=click.Choice(["statistics", "all"]),
+        help="Write their mean and standard deviation (of the sample, in grey levels), or all of them; default statistics.",
+    ),
+)
+
 by_polygon = several(
     click.option("--prompt-field", metavar="NAME", help="Attribute of the polygons that says what shall be where; --prompt fills the rest."),
     click.option("--prompt-map", metavar="JSON", help='What prompt each value of --prompt-field stands for, as {"value": "prompt"}.'),

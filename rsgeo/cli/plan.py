@@ -15,6 +15,7 @@ from rsgeo.request import Ask
 @options.place
 @options.wish
 @options.by_polygon
+@options.samples
 @options.machine
 @options.budget
 @click.option("--calibrate", is_flag=True, help="Measure how fast the model runs here, for some seconds, and keep it.")

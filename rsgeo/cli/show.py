@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rsgeo.tasks.resolve import Resolved
 
 _PLAIN_LINE_EVERY_S = 15.0
+_MOST_NAMES = 6
 _WORDS = {"calibrate": "Measuring this machine, once", "load": "Loading the model", "synthesis": "Computing", "write": "Writing"}
 
 
@@ -62,11 +63,11 @@ def result(resolved: Resolved, done: Result, preview: Path | None) -> str:
 
 
 def _request(resolved: Resolved) -> list[tuple[str, str]]:
-    from rsgeo.geo import grid
+    from rsgeo.geo import grid, provenance
 
     request, cells = resolved.request, resolved.request.grid
     ground = grid.ground(cells)
-    sampler, scene = request.sampler, request.scene
+    sampler, scene, samples = request.sampler, request.scene, provenance.samples_in_words(request)
     return [
         ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
         ("prompt", request.prompt or "(none: unconditional)"),
@@ -74,6 +75,7 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
         *([("not", request.negative_prompt)] if request.negative_prompt else []),
         ("date, cloud", f"{scene.date.value if scene.date else 'unknown'}, {_percent(scene.cloud_cover_percent)}"),
         ("sampler", f"{sampler.scheduler}, {sampler.num_inference_steps} steps, guidance {sampler.guidance_scale:g}, seed {request.seed}"),
+        *([("samples", samples)] if samples else []),
         ("model", f"{request.model.name} ({request.model.sha256[:12]}), {resolved.record.licence}"),
     ]
 
@@ -138,6 +140,8 @@ def info(found: RasterInfo | AreaInfo) -> str:
     pairs = [("file", found.path), ("kind", found.kind)]
     if found.kind == "raster":
         pairs.append(("size", f"{facts['width']} x {facts['height']} px, {facts['bands']} bands, {facts['dtype']}"))
+        if found.band_names:
+            pairs.append(("band names", _some([name or "(none)" for name in found.band_names])))
         note = f" ({facts['georeference_note']})" if facts["georeference_note"] else ""
         pairs.append(("georeference", f"{facts['georeference']}{note}"))
         pairs.append(("centre", _place(facts["center_lon"], facts["center_lat"])))
@@ -163,6 +167,10 @@ def info(found: RasterInfo | AreaInfo) -> str:
 
 def _place(lon: float | None, lat: float | None) -> str:
     return "unknown" if lon is None or lat is None else f"{lon:.6f} {lat:.6f} (lon lat)"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _MOST_NAMES else [*names[:3], "...", names[-1]])
 
 
 def _short(text: str) -> str:

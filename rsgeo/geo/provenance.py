@@ -27,7 +27,6 @@ from rsgeo.request import SCHEMA_VERSION, AoiRecord, PromptRegion, Request, cano
 Synthetic = Literal["ALL", "PART"]
 
 SOURCE_TYPE_URI = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-BAND_NAMES = ("red", "green", "blue")
 LARGEST_STORED_REQUEST = 10_000_000
 
 _DESCRIPTION = {
@@ -151,13 +150,24 @@ def sidecar_paths(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.stem}.stac.json"), out.with_name(f"{out.stem}.qmd")
 
 
+def samples_in_words(request: Request) -> str | None:
+    """What an output of several worlds holds, as one sentence; None for one world."""
+    samples = request.samples
+    if samples is None:
+        return None
+    worlds = f"{samples.count} worlds (seeds {request.seed} to {request.seed + samples.count - 1})"
+    if samples.write_as == "all":
+        return f"{worlds}."
+    return f"Mean and standard deviation (of the sample, n - 1), in grey levels, of {worlds}."
+
+
 def stamp(dataset: DatasetWriter, marks: Marks) -> None:
-    """Write all marks that live inside a GeoTIFF into an open one of three bands."""
+    """Write all marks that live inside a GeoTIFF into an open one that has the bands of the request."""
     dataset.update_tags(**marks.tags())
     # rasterio hands GDAL "key=value", and GDAL stores that whole text as the packet: cut at its first "=", it stands there as it is.
     head, _, rest = marks.xmp().partition("=")
     dataset.update_tags(ns="xml:XMP", **{head: rest})
-    for band, name in enumerate(BAND_NAMES, start=1):
+    for band, name in enumerate(marks.request.bands, start=1):
         dataset.set_band_description(band, f"synthetic {name}")
         dataset.update_tags(band, SYNTHETIC="YES")
 

@@ -26,6 +26,7 @@ import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
@@ -35,13 +36,16 @@ from rsgeo.geo.atomic import check_place, sync
 from rsgeo.geo.provenance import Marks, sidecar_paths, stamp
 from rsgeo.geo.raster_open import open_raster
 from rsgeo.geo.raster_read import CACHE_MB, Fingerprint, Mask, Pixels, fingerprint, interleaved, mask_bytes, pixels_header
+from rsgeo.request import COLOURS
 
 DISK_FACTOR = 2
 """Free disk asked for, in raw bytes of the image: 1.7 to 1.9 were measured at the peak (GEOREFERENCING.md section 8)."""
 
 _BLOCK = 512
+# A tile of many bands is smaller: whoever looks at three of them reads all.
+_LARGEST_TILE_BYTES = 2**22
 # Low tiles, so that a row of them stays in GDAL's cache until it is full, also for wide images.
-_PART_BLOCK_ROWS = 64
+_PART_BLOCK_ROWS, _LEAST_PART_BLOCK_ROWS = 64, 16
 _SCARCE_BYTES = 2**25
 _SUFFIXES = (".tif", ".tiff")
 _ENV = {"GDAL_CACHEMAX": CACHE_MB, "GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_PAM_ENABLED": "NO"}
@@ -49,7 +53,16 @@ _ENV = {"GDAL_CACHEMAX": CACHE_MB, "GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_PAM_E
 # rasterio.shutil lets GDAL's own errors through as they are.
 _FAILURES = (OSError, RasterioError, CPLE_BaseError)
 
-_RESAMPLINGS = frozenset({"NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS"})
+_RESAMPLINGS = {
+    "NEAREST": Resampling.nearest,
+    "AVERAGE": Resampling.average,
+    "BILINEAR": Resampling.bilinear,
+    "CUBIC": Resampling.cubic,
+    "CUBICSPLINE": Resampling.cubic_spline,
+    "LANCZOS": Resampling.lanczos,
+    "MODE": Resampling.mode,
+    "RMS": Resampling.rms,
+}
 _COMPRESSIONS = frozenset({"NONE", "DEFLATE", "LZW", "ZSTD", "LZMA", "JPEG", "WEBP"})
 _PREDICTORS = frozenset({"YES", "NO", "STANDARD"})
 _PERCENT = frozenset(str(n) for n in range(1, 101))
@@ -61,7 +74,7 @@ _CREATION_OPTIONS: Mapping[str, frozenset[str]] = {
     "PREDICTOR": _PREDICTORS,
     "BLOCKSIZE": frozenset({"128", "256", "512", "1024", "2048"}),
     "BIGTIFF": frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"}),
-    "OVERVIEW_RESAMPLING": _RESAMPLINGS,
+    "OVERVIEW_RESAMPLING": frozenset(_RESAMPLINGS),
     "OVERVIEW_COMPRESS": _COMPRESSIONS | {"AUTO"},
     "OVERVIEW_QUALITY": _PERCENT,
     "OVERVIEW_PREDICTOR": _PREDICTORS,
@@ -72,7 +85,9 @@ _LOSSY = frozenset({"JPEG", "WEBP"})
 
 
 class CogWriter:
-    """Writes a uint8 RGB Cloud Optimized GeoTIFF with an internal mask; use it in a ``with`` statement.
+    """Writes a uint8 Cloud Optimized GeoTIFF with an internal mask; use it in a ``with`` statement.
+
+    Its bands are those of the request in ``marks``; the first three are shown as red, green and blue.
 
     The file appears under its name when the block ends without an exception, complete, marked, read back and checked; on any
     exception, KeyboardInterrupt included, nothing is left behind. Afterwards ``marks`` holds the finished marks. ``scratch`` is a folder on the
@@ -96,17 +111,18 @@ class CogWriter:
         self.geobox = geobox
         self.marks = marks
         self._height, self._width = geobox.shape
+        self._bands = len(marks.request.bands)
         self._overwrite = overwrite
         self._scratch = out.parent if scratch is None else scratch
-        self._options = cog_options(creation_options, threads)
+        self._options = cog_options(creation_options, threads, self._bands)
         self._next_row = 0
-        self._pixels = hashlib.sha256(pixels_header(self._width, self._height))
+        self._pixels = hashlib.sha256(pixels_header(self._width, self._height, self._bands))
         self._mask = hashlib.sha256()
         self._folder: Path | None = None
         self._part: DatasetWriter | None = None
 
     def __enter__(self) -> Self:
-        check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox))
+        check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox, self._bands))
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self._scratch))
             with rasterio.Env(**_ENV):
@@ -116,15 +132,15 @@ class CogWriter:
                     driver="GTiff",
                     width=self._width,
                     height=self._height,
-                    count=3,
+                    count=self._bands,
                     dtype="uint8",
                     crs=CRS.from_wkt(self.geobox.crs.to_wkt()) if self.geobox.crs else None,
                     transform=self.geobox.affine,
                     photometric="RGB",
-                    interleave="pixel",
+                    interleave="pixel" if self._bands == len(COLOURS) else "band",
                     tiled=True,
                     blockxsize=_BLOCK,
-                    blockysize=_PART_BLOCK_ROWS,
+                    blockysize=max(_PART_BLOCK_ROWS * len(COLOURS) // self._bands // 16 * 16, _LEAST_PART_BLOCK_ROWS),
                     compress="ZSTD",
                     zstd_level=1,
                     bigtiff="IF_SAFER",
@@ -137,7 +153,7 @@ class CogWriter:
         return self
 
     def write_band(self, row0: int, pixels: Pixels, mask: Mask) -> None:
-        """Write the next rows: ``pixels`` (3, rows, width) uint8, ``mask`` (rows, width) True where valid; masked pixels become 0.
+        """Write the next rows: ``pixels`` (band, rows, width) uint8, ``mask`` (rows, width) True where valid; masked pixels become 0.
 
         Raises ValueError if the band is not the next one or has another shape, OutputError if the disk gives up.
         """
@@ -146,8 +162,9 @@ class CogWriter:
             raise ValueError("write_band belongs inside the with statement of CogWriter")
         if row0 != self._next_row or row0 + rows > self._height:
             raise ValueError(f"expected rows from {self._next_row} of {self._height}, got {row0} to {row0 + rows}")
-        if pixels.shape != (3, rows, self._width) or mask.shape != (rows, self._width):
-            raise ValueError(f"expected (3, {rows}, {self._width}) and ({rows}, {self._width}), got {pixels.shape} and {mask.shape}")
+        expected = (self._bands, rows, self._width)
+        if pixels.shape != expected or mask.shape != expected[1:]:
+            raise ValueError(f"expected {expected} and {expected[1:]}, got {pixels.shape} and {mask.shape}")
         if pixels.dtype != np.uint8 or mask.dtype != np.bool_:
             raise ValueError(f"expected uint8 and bool, got {pixels.dtype} and {mask.dtype}")
         valid = np.where(mask, pixels, np.uint8(0))
@@ -182,6 +199,8 @@ class CogWriter:
             # GDAL stays silent about a full disk when it flushes its cache at closing: only reading back tells.
             if (written.pixels, written.mask) != (self._pixels.hexdigest(), self._mask.hexdigest()):
                 raise OSError(errno.EIO, "what was written reads back differently")
+            if self._bands > len(COLOURS):
+                _build_overviews(part, int(self._options["BLOCKSIZE"]), self._options["OVERVIEW_RESAMPLING"])
             found = self._make_cog(part, cog, written)
             if found != written and self._options["COMPRESS"] in _LOSSY:
                 written = Fingerprint(found.pixels, written.mask, found.both)
@@ -212,10 +231,10 @@ class CogWriter:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def raw_bytes(geobox: GeoBox) -> int:
-    """Bytes of the uncompressed RGB image of a grid."""
+def raw_bytes(geobox: GeoBox, bands: int = len(COLOURS)) -> int:
+    """Bytes of the uncompressed uint8 image of a grid."""
     height, width = geobox.shape
-    return 3 * height * width
+    return bands * height * width
 
 
 def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: Sequence[Path] = ()) -> None:
@@ -236,12 +255,12 @@ def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: S
         )
 
 
-def cog_options(creation_options: Mapping[str, str] | None = None, threads: int = 1) -> dict[str, str]:
-    """The COG driver's creation options: the defaults of R20 with those asked for on top.
+def cog_options(creation_options: Mapping[str, str] | None = None, threads: int = 1, bands: int = len(COLOURS)) -> dict[str, str]:
+    """The COG driver's creation options for an image of ``bands``: the defaults of R20 with those asked for on top.
 
-    Raises InputError, naming it, for an option or value that is unknown or would change the grid.
+    Raises InputError, naming it, for an option or value that is unknown, would change the grid, or cannot hold so many bands.
     """
-    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_BLOCK), "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER"}
+    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_block(bands)), "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER"}
     for name, value in (creation_options or {}).items():
         key, text = name.strip().upper(), str(value).strip().upper()
         allowed = _CREATION_OPTIONS.get(key)
@@ -250,6 +269,9 @@ def cog_options(creation_options: Mapping[str, str] | None = None, threads: int 
         if text not in allowed:
             raise InputError(f"--co {key} cannot be {value}; it takes {_choices(allowed)}.")
         options[key] = text
+    for key in ("COMPRESS", "OVERVIEW_COMPRESS"):
+        if bands > len(COLOURS) and options.get(key) in _LOSSY:
+            raise InputError(f"--co {key}={options[key]} cannot hold the {bands} bands of several worlds; leave it out, or use DEFLATE or ZSTD.")
     # GDAL only warns of a predictor with a compression that has none.
     if options["COMPRESS"] in _PREDICTABLE:
         options.setdefault("PREDICTOR", "YES")
@@ -257,6 +279,19 @@ def cog_options(creation_options: Mapping[str, str] | None = None, threads: int 
         raise InputError(f"--co PREDICTOR does not go with COMPRESS={options['COMPRESS']}; leave it out.")
     # No COPY_SRC_MDD=YES: with it GDAL 3.10 leaves out the tags of the bands.
     return {**options, "NUM_THREADS": str(threads)}
+
+
+def _block(bands: int) -> int:
+    """Side of the tiles, in pixels."""
+    return next((side for side in (_BLOCK, 256) if side**2 * bands <= _LARGEST_TILE_BYTES), 128)
+
+
+def _build_overviews(part: Path, block: int, resampling: str) -> None:
+    """Give a file the overviews that GDAL's COG driver would make: that takes time by the square of the number of bands, this does not."""
+    with rasterio.open(part, "r+", driver="GTiff") as dataset:
+        factors = [2**n for n in range(1, 32) if max(dataset.shape) > block * 2 ** (n - 1)]
+        if factors:
+            dataset.build_overviews(factors, _RESAMPLINGS[resampling])
 
 
 def _check_blocks(path: Path) -> None:

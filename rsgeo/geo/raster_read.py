@@ -92,29 +92,47 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, NDArray[Any], Mask]]:
 
 
 class PlacedImage:
-    """A uint8 RGB image that lies on a larger grid, its upper left pixel at (``row``, ``col``) of that: read by windows of the grid.
+    """A uint8 image that lies on a larger grid, its upper left pixel at (``row``, ``col``) of that: read by windows of the grid.
 
-    Raises InputError when the file cannot be read or has another size than ``shape`` (rows, columns).
+    Raises InputError when the file cannot be read or has another size than ``shape`` (bands, rows, columns).
     """
 
-    def __init__(self, path: Path, row: int, col: int, shape: tuple[int, int]) -> None:
-        self.path, self.row, self.col = path, row, col
+    def __init__(self, path: Path, row: int, col: int, shape: tuple[int, int, int]) -> None:
+        self.path, self.row, self.col, self.shape = path, row, col, shape
         with open_raster(path) as dataset:
-            if dataset.count != 3 or set(dataset.dtypes) != {"uint8"} or dataset.shape != shape:
+            if set(dataset.dtypes) != {"uint8"} or (dataset.count, *dataset.shape) != shape:
                 raise InputError(f"{path.name} was cut, resampled or converted after it was written; it cannot be continued.")
             check_block_size(dataset)
-        self.height, self.width = shape
 
     def read(self, row0: int, col0: int, height: int, width: int) -> tuple[Pixels, Mask]:
-        """Pixels (3, height, width), 0 where there are none, and the mask (height, width), True where there are."""
-        pixels, mask = np.zeros((3, height, width), np.uint8), np.zeros((height, width), np.bool_)
-        top, left = max(row0, self.row), max(col0, self.col)
-        bottom, right = min(row0 + height, self.row + self.height), min(col0 + width, self.col + self.width)
-        if top < bottom and left < right:
-            inner = (slice(top - row0, bottom - row0), slice(left - col0, right - col0))
+        """Pixels (band, height, width), 0 where there are none, and the mask (height, width), True where there are."""
+        pixels, mask = np.zeros((self.shape[0], height, width), np.uint8), np.zeros((height, width), np.bool_)
+        found = self._common(row0, col0, height, width)
+        if found is not None:
+            inner, window = found
             with open_raster(self.path) as dataset:
-                pixels[(slice(None), *inner)], mask[inner] = _read(dataset, Window(left - self.col, top - self.row, right - left, bottom - top))
+                pixels[(slice(None), *inner)], mask[inner] = _read(dataset, window)
         return pixels, mask
+
+    def mask(self, row0: int, col0: int, height: int, width: int) -> Mask:
+        """The mask alone, as `read` gives it."""
+        mask = np.zeros((height, width), np.bool_)
+        found = self._common(row0, col0, height, width)
+        if found is not None:
+            inner, window = found
+            with open_raster(self.path) as dataset:
+                mask[inner] = _read_mask(dataset, window) > 0
+        return mask
+
+    def _common(self, row0: int, col0: int, height: int, width: int) -> tuple[tuple[slice, slice], Window] | None:
+        """Where a window of the grid meets the image: as slices of the window, and as a window of the image."""
+        _, rows, columns = self.shape
+        top, left = max(row0, self.row), max(col0, self.col)
+        bottom, right = min(row0 + height, self.row + rows), min(col0 + width, self.col + columns)
+        if top >= bottom or left >= right:
+            return None
+        inner = (slice(top - row0, bottom - row0), slice(left - col0, right - col0))
+        return inner, Window(left - self.col, top - self.row, right - left, bottom - top)
 
 
 def read_decimated(path: str | Path, max_side: int) -> tuple[Pixels, Mask]:
@@ -172,7 +190,7 @@ def check_block_size(dataset: DatasetReader) -> None:
         raise InputError(f"{dataset.name} is stored in blocks too large to read in little memory; rewrite it as a tiled GeoTIFF.")
 
 
-def pixels_header(width: int, height: int, count: int = 3, dtype: str = "uint8") -> bytes:
+def pixels_header(width: int, height: int, count: int, dtype: str = "uint8") -> bytes:
     """The text a fingerprint begins with."""
     return f"{width}x{height}x{count} {dtype}".encode("ascii")
 

@@ -92,10 +92,9 @@ class Graph:
                 self._windows[Block(number, row, col)] = members
         self.pictures = tuple(Block(self.picture, row, col) for row, col in pictures.tolist())
 
-    @property
-    def is_small(self) -> bool:
-        """Whether the area is made again faster than a job directory is worth."""
-        return len(self.pictures) <= _SMALL
+    def is_small(self, worlds: int = 1) -> bool:
+        """Whether the area is made again, in so many worlds, faster than a job directory is worth."""
+        return worlds * len(self.pictures) <= _SMALL
 
     def windows(self, block: Block) -> NDArray[np.int64]:
         """Row and column index (n, 2) of a block's windows, row-major."""

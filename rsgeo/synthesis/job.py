@@ -3,6 +3,8 @@
 ``job.json`` holds the request, its hash and how the run was made; ``journal.jsonl`` one line a finished block, written after the block is
 safe on disk; ``blocks/<stage>/<row>_<col>.npy`` the blocks. A torn last line, a block without a line, of another size or of another
 checksum counts as not made: blocks are pure functions of the request, so making one again is harmless.
+
+The job of several worlds holds a job for each, ``worlds/<number>``, and no blocks of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import platform
 import shutil
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,7 +31,7 @@ from rsgeo.errors import OutputError
 from rsgeo.request import Request, sha256_text
 from rsgeo.synthesis.blocks import Block
 
-_HEADER, _JOURNAL, _LOCK, _BLOCKS, _SCRATCH = "job.json", "journal.jsonl", "lock", "blocks", "scratch"
+_HEADER, _JOURNAL, _LOCK, _BLOCKS, _SCRATCH, _WORLDS = "job.json", "journal.jsonl", "lock", "blocks", "scratch", "worlds"
 
 
 class _Header(BaseModel):
@@ -70,7 +74,7 @@ class JobDir:
     def __init__(self, folder: Path, request: Request, picture: int, how: dict[str, Any], *, known: str = "", fresh: bool = False) -> None:
         self.folder, self.how = folder, how
         self.sha256 = sha256_text(request.sha256() + known)
-        self._request, self._picture, self._fresh = request, picture, fresh
+        self._request, self._picture, self._known, self._fresh = request, picture, known, fresh
         self._lock = FileLock(folder / _LOCK)
         self._done: dict[Block, _Line] = {}
 
@@ -89,7 +93,7 @@ class JobDir:
         Raises OutputError when another run holds the job, it belongs to another request, or the folder cannot be written.
         """
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout as error:
             raise OutputError(f"Another run is at work in {self.folder}; wait for it, or choose another name for the output.") from error
@@ -127,6 +131,19 @@ class JobDir:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
 
+    @contextmanager
+    def worlds(self) -> Iterator[list[JobDir]]:
+        """The jobs of the request's worlds, open: itself, or of several worlds one in this folder for each, made as this one is."""
+        if self._request.samples is None:
+            yield [self]
+            return
+        with ExitStack() as stack:
+            inner = (
+                JobDir(self.folder / _WORLDS / str(number), world, self._picture, self.how, known=self._known)
+                for number, world in enumerate(self._request.worlds)
+            )
+            yield [stack.enter_context(world) for world in inner]
+
     def put(self, block: Block, array: NDArray[np.generic]) -> None:
         """Keep a block: file first, then its line.
 
@@ -163,7 +180,7 @@ class JobDir:
     def _clear(self) -> None:
         for name in (_HEADER, _JOURNAL):
             (self.folder / name).unlink(missing_ok=True)
-        for name in (_BLOCKS, _SCRATCH):
+        for name in (_BLOCKS, _SCRATCH, _WORLDS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _header(self) -> _Header | None:

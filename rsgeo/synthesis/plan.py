@@ -7,14 +7,14 @@ from typing import Any
 
 from rsgeo.errors import InputError, TooLargeError
 from rsgeo.hub.calibration import Pace
-from rsgeo.request import Request
+from rsgeo.request import COLOURS, Request
 from rsgeo.synthesis.blocks import Block, Graph, Valid, valid_rows
 from rsgeo.synthesis.lattice import corners
 from rsgeo.synthesis.phases import plan_cost, plan_halo
 from rsgeo.synthesis.wishes import WishesAt
 
-BANDS = 3
-"""Red, green, blue."""
+BANDS = len(COLOURS)
+"""Of one world."""
 
 BLOCKS_TOGETHER = 8
 """Blocks that are made together, so that batches are full; what they read is in memory meanwhile."""
@@ -31,11 +31,12 @@ _WRITING_BYTES = 150_000_000
 class SynthesisPlan:
     """The size of a request.
 
-    ``windows``: windows of each phase. ``evaluations``: of the network, by one window each (two a step under guidance). ``cost``:
-    evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area. ``halo_px``: how
-    far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews; ``file_bytes``: the
-    finished file, about. ``memory_bytes``: of the whole process, at its peak, about; ``held_bytes``: of that, cells. ``seconds``: model loading and
-    writing included, by one process; None where this machine's pace is not known. ``machine``: what the pace was measured on.
+    ``windows``: windows of each phase, of one world. ``evaluations``: of the network, by one window each (two a step under guidance), for all
+    worlds. ``cost``: evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area.
+    ``halo_px``: how far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews;
+    ``file_bytes``: the finished file, about. ``memory_bytes``: of the whole process, at its peak, about; ``held_bytes``: of that, cells and rows of
+    pixels. ``seconds``: model loading and writing included, by one process; None where this machine's pace is not known. ``machine``: what the
+    pace was measured on.
     """
 
     width: int
@@ -87,19 +88,19 @@ def plan(
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
     total = evaluations(request, graph, wishes_at)
-    held = _held_bytes(graph, channels, len(phases))
+    held = _held_bytes(graph, channels, len(phases), len(request.worlds))
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
         valid_pixels=pixels,
         windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
         decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
-        evaluations=total,
+        evaluations=len(request.worlds) * total,
         cost=total / (pixels / (phases[-1].tile * graph.scale) ** 2 * steps * passes(request)),
         steady_cost=plan_cost(phases),
         halo_px=plan_halo(phases, graph.scale),
-        output_bytes=(BANDS + 1) * grid.width * grid.height,
-        file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression]),
+        output_bytes=(len(request.bands) + 1) * grid.width * grid.height,
+        file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression] * len(request.bands) / BANDS),
         held_bytes=held,
         memory_bytes=machine.resting_bytes + _WRITING_BYTES + held,
         seconds=None if machine.pace is None else machine.load_seconds + total * machine.pace.seconds,
@@ -128,8 +129,11 @@ def check_budget(planned: SynthesisPlan, *, max_hours: float | None, max_memory:
         )
 
 
-def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
-    """Bytes of the blocks that are in memory at once, at most: all that are still to be read, or of a job what is at work."""
+def _held_bytes(graph: Graph, channels: int, phases: int, worlds: int) -> int:
+    """Bytes in memory at once, at most: blocks that are still to be read, or of a job those at work, and a row of blocks of each world's picture.
+
+    Several worlds go down the picture together.
+    """
 
     def size(block: Block) -> int:
         if block.stage == graph.picture:
@@ -139,19 +143,24 @@ def _held_bytes(graph: Graph, channels: int, phases: int) -> int:
         window = 4 * channels * tile**2 if stage < phases else 4 * BANDS * (tile * graph.scale) ** 2
         return window * len(graph.windows(block))
 
-    kept = most = 0
+    small = graph.is_small(worlds)
+    held = most = 0
     for _, pictures, waves in graph.walk():
+        before = peak = held
         for wave in waves:
             for first in range(0, len(wave.blocks), BLOCKS_TOGETHER):
                 group = wave.blocks[first : first + BLOCKS_TOGETHER]
-                if graph.is_small:
-                    kept += sum(map(size, group))
-                    most = max(most, kept)
+                if small:
+                    held += sum(map(size, group))
+                    peak = max(peak, held)
                 else:
-                    most = max(most, sum(map(size, {*group, *(need for block in group for need in graph.needs(block))})))
-            kept -= sum(map(size, wave.free))
-        kept -= sum(map(size, pictures))
-    return most
+                    peak = max(peak, sum(map(size, {*group, *(need for block in group for need in graph.needs(block))})))
+            held -= sum(map(size, wave.free)) if small else 0
+        # One world makes these rows while the others wait, before them or with them in hand.
+        most = max(most, peak + (worlds - 1) * max(before, held))
+        held -= sum(map(size, pictures)) if small else 0
+    rows: int = worlds * BANDS * min(graph.side * graph.scale, graph.grid.height) * graph.grid.width
+    return most + rows
 
 
 def evaluations(request: Request, graph: Graph, wishes_at: WishesAt | None = None) -> int:

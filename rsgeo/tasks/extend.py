@@ -58,7 +58,7 @@ def resolve_extension(existing: Path, ask: Ask) -> Resolved:
     request = old.model_copy(update={"grid": cells, "aoi": whole, "regions": regions})
     kept = aois.from_record(whole)
     grid.check_size(cells, kept, ask.max_pixels)
-    known = PlacedImage(existing, old.grid.row - cells.row, old.grid.col - cells.col, (old.grid.height, old.grid.width))
+    known = PlacedImage(existing, old.grid.row - cells.row, old.grid.col - cells.col, (len(old.bands), old.grid.height, old.grid.width))
     resolved = replace(before, request=request, aoi=kept, known=known)
     if not any(rows.any() for _, rows in valid_rows(cells, making.valid_pixels(resolved), _ROWS_AT_ONCE)):
         raise InputError(f"{more.name} asks for nothing beyond {existing.name}; give a larger area.")

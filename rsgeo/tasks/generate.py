@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ from odc.geo.geobox import GeoBox
 
 from rsgeo.errors import CancelledError, RsgeoError
 from rsgeo.geo import grid, preview, provenance, raster, raster_read, sidecars
-from rsgeo.request import Ask
+from rsgeo.request import COLOURS, Ask
 from rsgeo.runtime import Progress, Result, Runtime
-from rsgeo.synthesis import job
+from rsgeo.synthesis import job, samples
 from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
-from rsgeo.synthesis.store import MemoryStore
+from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.tasks import making
 from rsgeo.tasks import plan as planning
 from rsgeo.tasks.regions import wishes_of
@@ -40,37 +40,39 @@ def generate(ask: Ask, out: str | Path | None = None, runtime: Runtime | None = 
 def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
     """Compute a resolved request and write it, or keep it in memory when ``out`` is None.
 
-    A large area is computed in a job directory beside ``out``: the same call goes on where an interrupted one stopped.
+    A large area is computed in a job directory beside ``out``: the same call goes on where an interrupted one stopped. Several worlds
+    (`rsgeo.request.SamplesRecord`) are made side by side, each as it would be alone.
     """
     request = resolved.request
     geobox = grid.geobox(request.grid)
     if out is not None:
-        _check_outputs(out, geobox, runtime)
+        _check_outputs(out, resolved, geobox, runtime)
     pieces = making.graph(resolved)
     settings = making.settings(runtime, resolved)
     if runtime.max_hours is not None or runtime.max_memory is not None:
         planning.check(planning.plan(resolved, runtime, pieces), runtime)
     if out is None:
-        pixels = np.zeros((3, request.grid.height, request.grid.width), np.uint8)
+        pixels = np.zeros((len(request.bands), request.grid.height, request.grid.width), np.uint8)
         mask = np.zeros(pixels.shape[1:], np.bool_)
-        for band in _with_known(_bands(resolved, pieces, settings, runtime, MemoryStore()), resolved):
+        for band in _with_known(_bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds]), resolved):
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
     distributed = runtime.workers is not None or runtime.dask is not None
-    if pieces.is_small and not distributed:
-        bands = _bands(resolved, pieces, settings, runtime, MemoryStore())
+    if pieces.is_small(len(request.worlds)) and not distributed:
+        bands = _bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds])
         return _write(resolved, out, geobox, settings, runtime, bands)
     how, known = settings.of_job(resolved), "" if resolved.known is None else raster_read.pixels_sha256(resolved.known.path)
-    with JobDir(job.folder_of(out), request, pieces.picture, how, known=known, fresh=runtime.fresh) as store:
-        settings = making.as_begun(settings, runtime, store.how)
+    with JobDir(job.folder_of(out), request, pieces.picture, how, known=known, fresh=runtime.fresh) as work:
+        settings = making.as_begun(settings, runtime, work.how)
         try:
-            by_workers = _bands_of_workers(resolved, pieces, runtime, store) if distributed else None
-            bands = by_workers or _bands(resolved, pieces, settings, runtime, store)
-            result = _write(resolved, out, geobox, settings, runtime, bands, scratch=store.scratch)
+            with work.worlds() as stores:
+                by_workers = _bands_of_workers(resolved, pieces, runtime, stores) if distributed else None
+                bands = by_workers or _bands(resolved, pieces, settings, runtime, stores)
+                result = _write(resolved, out, geobox, settings, runtime, bands, scratch=work.scratch)
         except (KeyboardInterrupt, CancelledError) as error:
-            raise CancelledError(f"Interrupted; what is finished stays in {store.folder}, and the same command goes on from there.") from error
-        store.remove()
+            raise CancelledError(f"Interrupted; what is finished stays in {work.folder}, and the same command goes on from there.") from error
+        work.remove()
     return result
 
 
@@ -122,14 +124,36 @@ def _write(
     return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
 
 
-def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, store: MemoryStore | JobDir) -> Iterator[Band]:
-    """The picture's bands, made here."""
+def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, stores: Sequence[Store]) -> Iterator[Band]:
+    """The picture's bands, made here; each world has its store."""
     from rsgeo.synthesis import engine
 
     _report(runtime, Progress("load", 0, 1))
-    made = making.maker(resolved, pieces, settings, compile=runtime.compile, cancelled=runtime.cancelled)
+    model, request = making.load(resolved, settings, compile=runtime.compile), resolved.request
     _report(runtime, Progress("load", 1, 1))
-    return engine.bands(made, store=store, progress=runtime.progress)
+    makers = [making.maker(model, replace(resolved, request=world), pieces, settings, cancelled=runtime.cancelled) for world in request.worlds]
+    told = zip(makers, stores, _tellers(resolved, pieces, stores, runtime), strict=True)
+    worlds = [engine.bands(maker, store=store, progress=tell) for maker, store, tell in told]
+    return samples.combined(worlds, request.samples)
+
+
+def _tellers(resolved: Resolved, pieces: Graph, stores: Sequence[Store], runtime: Runtime) -> list[Callable[[Progress], None]]:
+    """For each world what to tell its progress to, which is reported as that of all together."""
+    done = [_evaluations_done(resolved, pieces, store) for store in stores]
+
+    def teller(number: int) -> Callable[[Progress], None]:
+        def tell(step: Progress) -> None:
+            done[number] = step.done
+            _report(runtime, Progress(step.stage, sum(done), len(stores) * step.total))
+
+        return tell
+
+    return [teller(number) for number in range(len(stores))]
+
+
+def _evaluations_done(resolved: Resolved, pieces: Graph, store: Store) -> int:
+    wishes_at = wishes_of(resolved.request, resolved.record.scale)
+    return sum(plans.evaluations_of(block, resolved.request, pieces, wishes_at) for block in store.done)
 
 
 def _with_known(bands: Iterator[Band], resolved: Resolved) -> Iterator[Band]:
@@ -142,14 +166,14 @@ def _with_known(bands: Iterator[Band], resolved: Resolved) -> Iterator[Band]:
         yield band
 
 
-def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store: JobDir) -> Iterator[Band]:
-    """The picture's bands, made by Dask workers."""
+def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, stores: Sequence[JobDir]) -> Iterator[Band]:
+    """The picture's bands, made by Dask workers, one world after the other."""
     from rsgeo.synthesis import cluster, engine
 
     request = resolved.request
     wishes_at = wishes_of(request, resolved.record.scale)
-    total = plans.evaluations(request, pieces, wishes_at)
-    done = sum(plans.evaluations_of(block, request, pieces, wishes_at) for block in store.done)
+    total = len(stores) * plans.evaluations(request, pieces, wishes_at)
+    done = sum(_evaluations_done(resolved, pieces, store) for store in stores)
 
     def count(block: Block) -> None:
         nonlocal done
@@ -157,16 +181,21 @@ def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store
         _report(runtime, Progress("synthesis", done, total))
 
     with cluster.connect(runtime.workers, runtime.dask) as client:
-        cluster.compute(client, pieces, store, making.make_block, progress=count, cancelled=runtime.cancelled)
-    return engine.finished_bands(pieces, store, making.valid_pixels(resolved))
+        for store in stores:
+            cluster.compute(client, pieces, store, making.make_block, progress=count, cancelled=runtime.cancelled)
+    valid = making.valid_pixels(resolved)
+    return samples.combined([engine.finished_bands(pieces, store, valid) for store in stores], request.samples)
 
 
-def _check_outputs(out: Path, geobox: GeoBox, runtime: Runtime) -> None:
+def _check_outputs(out: Path, resolved: Resolved, geobox: GeoBox, runtime: Runtime) -> None:
     """Refuse before any work what could not be written after it."""
-    raster.cog_options(runtime.creation_options)
+    request = resolved.request
+    raster.cog_options(runtime.creation_options, bands=len(request.bands))
     if runtime.preview is not None:
         preview.check_preview(runtime.preview, overwrite=runtime.overwrite)
-    needed = raster.DISK_FACTOR * raster.raw_bytes(geobox)
+    needed = raster.DISK_FACTOR * raster.raw_bytes(geobox, len(request.bands))
+    if request.samples is not None:
+        needed += raster.raw_bytes(geobox, request.samples.count * len(COLOURS))  # a job keeps every world until the file is written
     beside = provenance.sidecar_paths(out) if runtime.sidecar else ()
     raster.check_output(out, overwrite=runtime.overwrite, needed_bytes=needed, beside=beside)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import calibration, catalog
 from rsgeo.hub.calibration import Calibration
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import Request
+from rsgeo.request import Request, canonical_json
 from rsgeo.runtime import DType, Progress, Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
@@ -33,6 +34,7 @@ from rsgeo.tasks.resolve import Resolved, in_region
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Maker
+    from rsgeo.tilemodel import TileModel
 
 
 DTYPES: dict[DType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -50,7 +52,7 @@ class Settings:
     def of_job(self, resolved: Resolved) -> dict[str, Any]:
         """What a job's workers, and whoever goes on with it, must know beside the request; plain values."""
         image = resolved.known
-        known = None if image is None else [str(image.path.resolve()), image.row, image.col, image.height, image.width]
+        known = None if image is None else [str(image.path.resolve()), image.row, image.col, *image.shape]
         return {**asdict(self), "rsgeo": __version__, "known": known}
 
 
@@ -142,7 +144,7 @@ def valid_pixels(resolved: Resolved) -> Valid | None:
         return area
 
     def unknown(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
-        there = known.read(row0, col0, height, width)[1]
+        there = known.mask(row0, col0, height, width)
         return ~there if area is None else area(row0, col0, height, width) & ~there
 
     return unknown
@@ -174,7 +176,7 @@ def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDAr
 def make_block(folder: str, sha256: str, stage: int, row: int, col: int) -> tuple[int, int]:
     """Make one block of a job in its folder, and give its size and CRC-32: what a worker of a cluster does.
 
-    ``sha256`` is the request's: the model is loaded once a process and request.
+    ``sha256`` is the request's: the model is loaded once a process, and once for all worlds that differ in their seeds alone.
     """
     where, block = Path(folder), Block(stage, row, col)
     made = _maker_of_job(folder, sha256)
@@ -186,18 +188,26 @@ def make_block(folder: str, sha256: str, stage: int, row: int, col: int) -> tupl
 @lru_cache(maxsize=1)
 def _maker_of_job(folder: str, sha256: str) -> Maker:
     request, how = read_header(Path(folder), sha256)
+    resolved, pieces, chosen, model = _loaded(request.model_copy(update={"seed": 0}).canonical_json(), canonical_json(how))
+    return maker(model, replace(resolved, request=request), pieces, chosen)
+
+
+@lru_cache(maxsize=1)
+def _loaded(request_json: str, how_json: str) -> tuple[Resolved, Graph, Settings, TileModel]:
+    """What a worker needs of a request, whatever its seed."""
+    request, how = Request.model_validate_json(request_json), json.loads(how_json)
     record = catalog.find(how["model"])
     if catalog.model_sha256(record) != request.model.sha256:
         raise ModelError(f"A worker on {platform.node()} has other weights of {record.name}; install the same version of rsgeo everywhere.")
     known = None
     if how["known"] is not None:
-        path, row, col, height, width = how["known"]
-        known = PlacedImage(Path(path), row, col, (height, width))
+        path, row, col, *shape = how["known"]
+        known = PlacedImage(Path(path), row, col, tuple(shape))
     resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi), known)
     chosen = Settings(how["device"], how["dtype"], how["batch_size"], how["model"])
     if chosen.device == "cuda":
         _take_own_gpu()
-    return maker(resolved, graph(resolved), chosen)
+    return resolved, graph(resolved), chosen, load(resolved, chosen)
 
 
 def _take_own_gpu() -> None:
@@ -210,17 +220,24 @@ def _take_own_gpu() -> None:
         torch.cuda.set_device(int(name) % torch.cuda.device_count())
 
 
-def maker(resolved: Resolved, pieces: Graph, chosen: Settings, *, compile: bool = False, cancelled: Callable[[], bool] | None = None) -> Maker:
-    """Load the model and bind it to a request."""
+def load(resolved: Resolved, chosen: Settings, *, compile: bool = False) -> TileModel:
+    """Load the model and bind it to a request's sampler and negative prompt."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
     from rsgeo.hub.load import load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
-    from rsgeo.synthesis.engine import Maker
 
     request, record = resolved.request, resolved.record
     pipeline = load_pipeline(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
+    return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
+
+
+def maker(model: TileModel, resolved: Resolved, pieces: Graph, chosen: Settings, *, cancelled: Callable[[], bool] | None = None) -> Maker:
+    """Bind a loaded model to a request, which is of one world."""
+    from rsgeo.synthesis.engine import Maker
+
+    request, record = resolved.request, resolved.record
     return Maker(
-        LatentTileModel(pipeline, request.sampler, request.negative_prompt),
+        model,
         request,
         pieces,
         batch_size=chosen.batch_size,

@@ -32,7 +32,7 @@ def plan(resolved: Resolved, runtime: Runtime | None = None, pieces: Graph | Non
         pieces or making.graph(resolved),
         channels=resolved.record.channels,
         machine=_machine(how, resolved),
-        compression=raster.cog_options(how.creation_options)["COMPRESS"],
+        compression=raster.cog_options(how.creation_options, bands=len(resolved.request.bands))["COMPRESS"],
         valid=making.valid_pixels(resolved),
         wishes_at=wishes_of(resolved.request, resolved.record.scale),
     )

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,7 +19,20 @@ from rsgeo.geo.aoi import AOI
 from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import SCHEDULERS, AoiRecord, Ask, GridRecord, ModelRecord, PromptRegion, Request, RequestedScene, Sampler, Synthesis
+from rsgeo.request import (
+    MOST_SAMPLES,
+    SCHEDULERS,
+    AoiRecord,
+    Ask,
+    GridRecord,
+    ModelRecord,
+    PromptRegion,
+    Request,
+    RequestedScene,
+    Sampler,
+    SamplesRecord,
+    Synthesis,
+)
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
 
@@ -56,6 +69,7 @@ def resolve(ask: Ask) -> Resolved:
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
     synthesis = _synthesis(sampler, stored, record)
+    samples = _samples(ask, stored)
     request = Request(
         task="generate",
         model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
@@ -65,7 +79,8 @@ def resolve(ask: Ask) -> Resolved:
         negative_prompt=_first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
         scene=_scene(ask, stored),
         sampler=sampler,
-        seed=_seed(ask, stored),
+        seed=_seed(ask, stored, 1 if samples is None else samples.count),
+        samples=samples,
         synthesis=synthesis,
         regions=regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
     )
@@ -212,12 +227,30 @@ def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler
     )
 
 
-def _seed(ask: Ask, stored: Request | None) -> int:
+def _samples(ask: Ask, stored: Request | None) -> SamplesRecord | None:
+    before = stored.samples if stored else None
+    if ask.samples == 1 and ask.samples_as is None and before is not None:
+        return None
+    count = _first_or_none(ask.samples, before.count if before else None)
+    if count is None:
+        if ask.samples_as is not None:
+            raise InputError("--samples-as says what to write of several worlds; say how many with --samples.")
+        return None
+    if not 2 <= count <= MOST_SAMPLES:
+        raise InputError(f"--samples must be from 2 to {MOST_SAMPLES}, got {count}; leave it out for one world.")
+    write_as: Literal["statistics", "all"] = _first(ask.samples_as, before.write_as if before else None, "statistics")
+    if write_as not in ("statistics", "all"):
+        raise InputError(f"--samples-as must be statistics or all, got {write_as}.")
+    return SamplesRecord(count=count, write_as=write_as)
+
+
+def _seed(ask: Ask, stored: Request | None, worlds: int) -> int:
+    """The seed of the first world; each further one has the next."""
     if ask.seed == "random":
         return secrets.randbelow(2**31)
     seed = _first(ask.seed, stored.seed if stored else None, 0)
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed must be a whole number from 0 to 2^63 - 1, got {seed}.")
+    if not 0 <= seed <= 2**63 - worlds:
+        raise InputError(f"--seed must be a whole number from 0 to 2^63 - {worlds}, got {seed}.")
     return seed
 
 

@@ -54,7 +54,8 @@ def verify(path: str | Path, *, regenerate: bool = False, runtime: Runtime | Non
     resolved = resolve(Ask(from_file=path, model_anyway=model_anyway))
     cells = resolved.request.grid
     with open_raster(path) as dataset:
-        if (dataset.count, dataset.height, dataset.width) != (3, cells.height, cells.width) or set(dataset.dtypes) != {"uint8"}:
+        found_shape, shape = (dataset.count, *dataset.shape), (len(resolved.request.bands), cells.height, cells.width)
+        if found_shape != shape or set(dataset.dtypes) != {"uint8"}:
             raise InputError(f"{Path(path).name} was cut, resampled or converted after it was written; it cannot be compared pixel by pixel.")
     again = run(resolved, None, runtime or Runtime())
     assert again.pixels is not None and again.mask is not None
