@@ -69,6 +69,8 @@ CLASSES = {
     "Residential": ("residential buildings", 4.4, 51.2),
 }
 BATCH = 16
+STRIDES = (("3/4", 0.75), ("7/8", 0.875))
+ALL = (STRIDES[0], ("13/16", 0.8125), STRIDES[1])
 FACTOR = 2  # of a pyramid: at 10 m its coarser level has 20 m, the coarsest that rsgeo-mini knows
 PATCH, PATCH_STEP = 64, 71  # 71 has no factor in common with any stride, so that patches begin at every offset
 Phases = tuple[PhaseRecord, ...]
@@ -214,7 +216,7 @@ def all_plans() -> list[Plan]:
         Plan("feathered at the end, 3/4", 0.75, how=feathered),
         Plan("MultiDiffusion, 1/2", 0.5, how=multidiffusion),
         Plan("MultiDiffusion, 3/4", 0.75, how=multidiffusion),
-        *(Plan(f"K{number}, {name}", stride, phases=k(number)) for number in (1, 2, 3) for name, stride in (("3/4", 0.75), ("7/8", 0.875))),
+        *(Plan(f"K{number}, {name}", stride, phases=k(number)) for number, strides in ((1, STRIDES), (2, ALL), (3, ALL)) for name, stride in strides),
     ]
     if hasattr(planning, "plan_pyramid"):
         found += [Plan(f"pyramid, {name}", stride, phases=pyramid) for name, stride in (("3/4", 0.75), ("7/8", 0.875))]
