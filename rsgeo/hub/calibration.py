@@ -29,7 +29,7 @@ DTYPES = ("float32", "bfloat16")
 """What "auto" chooses from. float16 is never picked: it overflows, and few CPUs compute it."""
 
 _WORTH_ANOTHER_DTYPE = 1.15  # how much faster bfloat16 must be, so that chance does not decide
-_WORTH_A_LARGER_BATCH = 1.05
+_WORTH_A_LARGER_BATCH = 1.15  # and a larger batch, which small areas fill up with windows that nobody needs
 _MOST_DOUBLINGS = 2
 _LEAST_RUNS = 3
 _TRIAL_S = 0.4

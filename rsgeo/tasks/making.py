@@ -118,7 +118,7 @@ def _start_seconds(record: CatalogRecord, device: str) -> float:
     """What a fresh process takes until it has loaded a model; 0 where this Python cannot be started anew."""
     begin = time.perf_counter()
     try:
-        done = subprocess.run([sys.executable or "", "-c", _START, str(record.folder), device], capture_output=True)
+        done = subprocess.run([sys.executable or "", "-c", _START, str(record.folder), device], stdin=subprocess.DEVNULL, capture_output=True)
     except OSError:
         return 0.0
     return 0.0 if done.returncode else time.perf_counter() - begin

@@ -17,7 +17,7 @@ from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
 
 # Measured (tests/benchmarks/plan_accuracy.py): Python with torch, diffusers and GDAL loaded; weights are stored in half precision.
-_PROCESS_BYTES = 450_000_000
+_PROCESS_BYTES = 400_000_000
 _COPIES_OF_WEIGHTS = 3
 
 
