@@ -220,14 +220,15 @@ def _take_own_gpu() -> None:
         torch.cuda.set_device(int(name) % torch.cuda.device_count())
 
 
-def load(resolved: Resolved, chosen: Settings, *, compile: bool = False) -> TileModel:
-    """Load the model and bind it to a request's sampler and negative prompt."""
+def load(resolved: Resolved, chosen: Settings, *, compile: bool = False, keep: bool = False) -> TileModel:
+    """Load the model, or take the one that was kept, and bind it to a request's sampler and negative prompt."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
-    from rsgeo.hub.load import load_pipeline
+    from rsgeo.hub.load import kept_pipeline, load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
 
     request, record = resolved.request, resolved.record
-    pipeline = load_pipeline(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
+    loaded = kept_pipeline if keep else load_pipeline
+    pipeline = loaded(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
     return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
 
 
