@@ -258,9 +258,11 @@ def _from_data(data: VectorData, crs: str | CRS | None, buffer_m: float | None) 
 def _settle_crs(data: VectorData, crs: str | CRS | None) -> CRS:
     given = parse_crs(crs) if crs is not None else None
     if data.crs is None:
-        if given is None:
+        if given is None and not data.crs_is_assumed:
             raise AreaError(f"{data.label} states no coordinate system; give it, such as --aoi-crs EPSG:4326 for longitude and latitude.")
-        return given
+        if given is None:
+            warnings.warn(f"WKT states no coordinate system; {data.label} is taken as longitude and latitude.", RsgeoWarning, stacklevel=4)
+        return given or WGS84
     if given is None or given == data.crs:
         return data.crs
     if not data.crs_is_assumed:

@@ -38,7 +38,7 @@ MAX_UNPACK_RATIO = 200
 _GEOMETRY_TYPES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection")
 _GEOJSON_TYPES = ("Feature", "FeatureCollection", "Topology", *_GEOMETRY_TYPES)
 _WKT_START = re.compile(
-    r"\s*(?:SRID=(\d+);)?\s*((?:POINT|LINESTRING|POLYGON|MULTIPOINT|MULTILINESTRING|MULTIPOLYGON|GEOMETRYCOLLECTION)\b.*)", re.I | re.S
+    r"\s*(?:SRID=(\d+);)?\s*((?:POINT|LINESTRING|POLYGON|MULTIPOINT|MULTILINESTRING|MULTIPOLYGON|GEOMETRYCOLLECTION)(?:ZM|Z|M)?\b.*)", re.I | re.S
 )
 _XML_ROOT = re.compile(rb"<\s*(?:\w+:)?([A-Za-z]\w*)")
 _GPX_LAYERS = ("waypoints", "routes", "tracks")  # the point layers repeat the vertices of the lines
@@ -52,8 +52,8 @@ class VectorData:
     """The features of one source, 2-D, valid or not, of any type.
 
     ``name`` is a title (a file's stem), ``label`` what messages call it (a path as given). ``frame`` carries no CRS of its own: ``crs``
-    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it. ``planar`` tells how an
-    edge of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
+    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it (WKT has neither: it is degrees
+    unless told otherwise). ``planar`` tells how an edge of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
     """
 
     frame: geopandas.GeoDataFrame
@@ -223,10 +223,8 @@ def _load_wkt(text: str, name: str, label: str) -> VectorData | None:
         except shapely.GEOSException as error:
             raise AreaError(f"{label} is not valid WKT ({_first_line(error)}).") from error
     crs = parse_crs(found[1]) if found[1] else None
-    if crs is None:
-        warnings.warn(f"WKT states no coordinate system; {label} is taken as longitude and latitude.", RsgeoWarning, stacklevel=2)
     frame = geopandas.GeoDataFrame(geometry=shapely.force_2d(geometries))
-    return VectorData(frame, name, label, crs or WGS84, crs_is_assumed=crs is None)
+    return VectorData(frame, name, label, crs, crs_is_assumed=crs is None)
 
 
 def _load_xml(path: Path, label: str, head: bytes, layer: str | None, where: str | None) -> VectorData:
