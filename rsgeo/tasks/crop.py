@@ -19,7 +19,7 @@ def crop(resolved: Resolved, x: float, y: float, crs: str, size: int) -> Resolve
     """
     cells = resolved.request.grid
     place = transformer(parse_crs(crs), cached_crs(cells.crs)).transform(x, y)
-    col, row = ~grid.geobox(cells).affine * place
+    col, row = grid.geobox(cells).wld2pix(*place)
     rows, cols = _around(row, size, cells.height), _around(col, size, cells.width)
     if not rows or not cols:
         raise AreaError("The point is too far from the area to show a pixel of it; choose a point in the area.")

@@ -105,6 +105,7 @@ def run(message: Run, job: Job) -> events.Made:
     from rsgeo.tasks import generate
 
     resolved, out, how = tasks.resolve(message.request, message.preview), Path(message.output), _runtime(message.runtime, job)
+    job.progress(Progress("load", 0, 1))  # importing torch is the longer half of it
     made = generate.run(resolved, out, how)
     stac, qmd = provenance.sidecar_paths(out)
     outputs = [_output("image", out)]

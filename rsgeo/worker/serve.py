@@ -70,7 +70,6 @@ class Worker:
 
     def _answer(self, asked: _Asked) -> events.Event:
         job = Job(asked.message.id, self._channel.send, asked.stop.is_set)
-        atomic.made.clear()
         try:
             if asked.stop.is_set():
                 return events.Cancelled(id=job.id)
@@ -89,6 +88,7 @@ class Worker:
     def _end(self, asked: _Asked, last: events.Event) -> None:
         """Say the last word of an operation, unless the listening thread said it already."""
         if self._open.pop(asked.message.id, None) is not None:
+            atomic.made.clear()  # what is there now is the user's
             self._channel.send(last)
 
     def _listen(self) -> None:
@@ -122,10 +122,10 @@ class Worker:
         if init.protocol != PROTOCOL:
             self._channel.send(faults.unsupported(init.protocol, PROTOCOL))
             return
+        self._channel.send(events.Ready(operations=(*TASKS, "info")))
         if not self._ready:
             threading.Thread(target=self._live, daemon=True).start()
         self._ready = True
-        self._channel.send(events.Ready(operations=(*TASKS, "info")))
 
     def _cancel(self, id: str) -> None:
         """Cancelling what is unknown or has its answer is no fault: answers and cancels cross."""

@@ -80,6 +80,15 @@ def test_without_its_owner_a_worker_ends_and_leaves_no_file(start: Callable[...,
     assert names(tmp_path) == []
 
 
+def test_a_finished_picture_outlives_its_worker(start: Callable[..., Client], area: str, tmp_path: Path) -> None:
+    client = start().greet()
+    client.good("run", request=generate(aoi=area), output=str(tmp_path / "out.tif"))
+    client.tell("cancel", id="1")
+    client.close()
+    assert client.ended_within(2)
+    assert names(tmp_path) == ["out.qmd", "out.stac.json", "out.tif"]
+
+
 def test_work_that_was_there_before_the_run_outlives_it(start: Callable[..., Client], tmp_path: Path) -> None:
     client = start().greet()
     under_way(client, generate(**LARGE), tmp_path / "out.tif")

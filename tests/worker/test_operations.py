@@ -142,28 +142,28 @@ class TestPictures:
         assert sampled[-1]["done"] == sampled[-1]["total"] and [step["done"] for step in sampled] == sorted(step["done"] for step in sampled)
 
 
+def slanted() -> dict[str, Any]:
+    """What is asked for a slanted area of 400 x 320 px."""
+    ring = [(500_000, 5_100_000), (504_000, 5_100_300), (503_500, 5_103_200), (500_700, 5_103_110)]
+    return generate(aoi=Polygon(ring).wkt, aoi_crs="EPSG:32633", crs="EPSG:32633", prompt="fields", seed=9)
+
+
+@pytest.fixture(scope="module")
+def whole(worker: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The picture of all of it."""
+    out = tmp_path_factory.mktemp("whole") / "whole.tif"
+    worker.good("run", request=slanted(), output=str(out))
+    return out
+
+
 class TestPreview:
-    AREA = (500_000, 5_100_000, 504_000, 5_103_200)
-    """400 x 320 px."""
-
-    @pytest.fixture(scope="class")
-    def whole(self, worker: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        out = tmp_path_factory.mktemp("whole") / "whole.tif"
-        worker.good("run", request=self.asked(), output=str(out))
-        return out
-
-    def asked(self) -> dict[str, Any]:
-        west, south, east, north = self.AREA
-        ring = [(west, south), (east, south + 300), (east - 500, north), (west + 700, north - 90)]
-        return generate(aoi=Polygon(ring).wkt, aoi_crs="EPSG:32633", crs="EPSG:32633", prompt="fields", seed=9)
-
     @pytest.mark.parametrize("point", [(502_004, 5_101_600), (500_900, 5_100_700), (503_300, 5_102_900)], ids=["middle", "lower left", "upper right"])
     def test_it_is_that_part_of_the_whole(self, worker: Client, whole: Path, tmp_path: Path, point: tuple[float, float]) -> None:
         out = tmp_path / "part.tif"
         preview = {"x": point[0], "y": point[1], "crs": "EPSG:32633", "size": 128}
-        worker.good("run", request=self.asked(), output=str(out), preview=preview)
+        worker.good("run", request=slanted(), output=str(out), preview=preview)
         with rasterio.open(out) as part, rasterio.open(whole) as full:
-            (row, col), (at_row, at_col) = full.index(*part.transform * (0.5, 0.5)), full.index(*point)
+            (row, col), (at_row, at_col) = full.index(*part.xy(0, 0)), full.index(*point)
             window = Window(col, row, part.width, part.height)
             assert part.crs == full.crs and part.transform == full.window_transform(window)
             assert row <= at_row < row + part.height and col <= at_col < col + part.width
@@ -173,7 +173,7 @@ class TestPreview:
 
     def test_the_point_has_a_coordinate_system_of_its_own(self, worker: Client, whole: Path) -> None:
         preview = {"x": 15.026, "y": 46.066, "crs": "EPSG:4326"}
-        planned = worker.good("plan", request=self.asked(), preview=preview)
+        planned = worker.good("plan", request=slanted(), preview=preview)
         assert (planned["grid"]["width"], planned["grid"]["height"]) == (256, 256)
         assert planned["grid"]["lon"] == pytest.approx(15.026, abs=2e-4) and planned["grid"]["lat"] == pytest.approx(46.066, abs=2e-4)
         with rasterio.open(whole) as full:
@@ -181,7 +181,7 @@ class TestPreview:
 
     @pytest.mark.parametrize("place", [{"x": 0.0, "y": 0.0, "crs": "EPSG:4326"}, {"x": 1e30, "y": 1e30, "crs": "EPSG:4326"}])
     def test_a_point_far_away_is_an_error(self, worker: Client, place: dict[str, Any]) -> None:
-        error = worker.ask("plan", request=self.asked(), preview=place)
+        error = worker.ask("plan", request=slanted(), preview=place)
         assert error["code"] == "aoi_invalid" and "too far" in error["message"]
 
     def test_of_an_extension_the_old_pixels_stay(self, worker: Client, area: str, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ class TestPreview:
         preview = {"x": 14.5, "y": 46.0, "crs": "EPSG:4326", "size": 40}
         worker.good("run", request=asked, output=str(tmp_path / "part.tif"), preview=preview)
         with rasterio.open(tmp_path / "part.tif") as part, rasterio.open(tmp_path / "new.tif") as full:
-            row, col = full.index(*part.transform * (0.5, 0.5))
+            row, col = full.index(*part.xy(0, 0))
         same(pixels(tmp_path / "part.tif"), pixels(tmp_path / "new.tif", Window(col, row, 40, 40)))
 
 
