@@ -16,7 +16,7 @@ LARGE = {"bounds": [500_000, 5_100_000, 516_000, 5_116_000], "aoi_crs": "EPSG:32
 """1600 x 1600 px: computed in a job directory."""
 
 
-@pytest.fixture(params=["small", "large"])
+@pytest.fixture(params=["small", pytest.param("large", marks=pytest.mark.slow)])
 def long(request: pytest.FixtureRequest, area: str) -> dict[str, Any]:
     """What takes far longer than any test: made in memory, and in a job directory."""
     return generate(**LONG, aoi=area) if request.param == "small" else generate(**LARGE)
@@ -89,6 +89,7 @@ def test_a_finished_picture_outlives_its_worker(start: Callable[..., Client], ar
     assert names(tmp_path) == ["out.qmd", "out.stac.json", "out.tif"]
 
 
+@pytest.mark.slow
 def test_work_that_was_there_before_the_run_outlives_it(start: Callable[..., Client], tmp_path: Path) -> None:
     client = start().greet()
     under_way(client, generate(**LARGE), tmp_path / "out.tif")

@@ -105,6 +105,7 @@ class TestPictures:
         cli("generate", "--aoi", area, "--prompt-field", "use", "--prompt-layer", alone, *quick(), tmp_path / "cli.tif")
         same(pixels(tmp_path / "out.tif"), pixels(tmp_path / "cli.tif"))
 
+    @pytest.mark.slow
     def test_two_runs_load_the_model_once_and_another_number_type_anew(self, start: Callable[..., Client], area: str, tmp_path: Path) -> None:
         client, loads = start("-u", "-c", COUNTING).greet(), []
         request = generate(aoi=area)
