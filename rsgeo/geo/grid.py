@@ -37,6 +37,7 @@ __all__ = [
     "for_aoi",
     "from_transform",
     "window",
+    "pixel_at",
     "geobox",
     "window_geobox",
     "ground",
@@ -155,6 +156,13 @@ def resolution_of(record: GridRecord) -> str | None:
 def window(record: GridRecord, row0: int, col0: int, height: int, width: int) -> GridRecord:
     """A rectangle of pixels as a grid of its own; offsets count from the upper left pixel and may stick out."""
     return record.model_copy(update={"col": record.col + col0, "row": record.row + row0, "width": width, "height": height})
+
+
+def pixel_at(record: GridRecord, x: float, y: float) -> tuple[float, float]:
+    """(x, y) in pixels from the upper left corner of a place in the grid's CRS; it may lie outside."""
+    a, b, c, d, e, f = floats(record.lattice)
+    col, row = solve(a, b, d, e, x - c, y - f)
+    return col - record.col, row - record.row
 
 
 def geobox(record: GridRecord) -> GeoBox:

@@ -19,7 +19,7 @@ def crop(resolved: Resolved, x: float, y: float, crs: str, size: int) -> Resolve
     """
     cells = resolved.request.grid
     place = transformer(parse_crs(crs), cached_crs(cells.crs)).transform(x, y)
-    col, row = grid.geobox(cells).wld2pix(*place)
+    col, row = grid.pixel_at(cells, *place)
     rows, cols = _around(row, size, cells.height), _around(col, size, cells.width)
     if not rows or not cols:
         raise AreaError("The point is too far from the area to show a pixel of it; choose a point in the area.")
@@ -34,5 +34,5 @@ def _around(middle: float, size: int, whole: int) -> range:
     """So many pixels of an axis around a place, as far as there are any."""
     if not math.isfinite(middle):
         return range(0)
-    first = math.floor(middle) - size // 2
+    first = round(middle - size / 2)
     return range(max(first, 0), min(first + size, whole))

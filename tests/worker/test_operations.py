@@ -24,6 +24,7 @@ from rsgeo.errors import NoSpaceError, OutputError
 from rsgeo.request import Request
 from rsgeo.worker import faults
 
+RASTERS = Path(__file__).parents[1] / "data" / "rasters"
 COUNTING = """
 import sys
 import rsgeo.hub.load as module
@@ -180,6 +181,15 @@ class TestPreview:
         with rasterio.open(whole) as full:
             assert planned["grid"]["crs"] == "EPSG:32633" and full.width > 256
 
+    def test_a_grid_may_be_turned(self, worker: Client) -> None:
+        like = RASTERS / "transforms" / "au-3577-rotated.tif"
+        centre = worker.good("info", path=str(like))["metadata"]
+        preview = {"x": centre["center_lon"], "y": centre["center_lat"], "crs": "EPSG:4326", "size": 20}
+        cells = worker.good("plan", request=generate(like=str(like)), preview=preview)["grid"]
+        assert (cells["width"], cells["height"]) == (20, 20)
+        pixel = centre["gsd_m"] / 111_000
+        assert (cells["lon"], cells["lat"]) == pytest.approx((centre["center_lon"], centre["center_lat"]), abs=pixel)
+
     @pytest.mark.parametrize("place", [{"x": 0.0, "y": 0.0, "crs": "EPSG:4326"}, {"x": 1e30, "y": 1e30, "crs": "EPSG:4326"}])
     def test_a_point_far_away_is_an_error(self, worker: Client, place: dict[str, Any]) -> None:
         error = worker.ask("plan", request=slanted(), preview=place)
@@ -204,6 +214,12 @@ class TestFacts:
         assert (request.prompt, request.grid.width) == ("a wood", planned["grid"]["width"])
         assert planned["grid"]["gsd_m"] == pytest.approx(7.5, rel=1e-2)
 
+    def test_a_request_that_would_fill_a_line_is_left_out_of_answers_and_written(self, worker: Client, area: str, tmp_path: Path) -> None:
+        asked = generate(aoi=area, prompt="x" * 600_000)
+        assert worker.good("plan", request=asked)["request"] is None
+        assert worker.good("request", request=asked, output=str(tmp_path / "r.json"))["request"] is None
+        assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["prompt"] == "x" * 600_000
+
     def test_a_request_in_a_file_makes_the_same_pixels_at_the_command_line(self, worker: Client, area: str, tmp_path: Path) -> None:
         asked = generate(aoi=area, prompt="a lake", seed=12)
         made = worker.good("run", request=asked, output=str(tmp_path / "out.tif"))
@@ -219,7 +235,7 @@ class TestFacts:
         same(pixels(tmp_path / "third.tif"), pixels(tmp_path / "out.tif"))
 
     def test_a_file_tells_what_rsgeo_info_prints(self, worker: Client, area: str, layers: Path) -> None:
-        raster = Path(__file__).parents[1] / "data" / "rasters" / "crs" / "small-rgb-tile.tif"
+        raster = RASTERS / "crs" / "small-rgb-tile.tif"
         for path, fields in ((area, {}), (str(raster), {}), (str(layers), {"layer": "aoi"})):
             options = [word for name, value in fields.items() for word in (f"--{name}", value)]
             assert worker.good("info", path=path, **fields)["metadata"] == json.loads(cli("info", "--json", path, *options))
@@ -243,6 +259,7 @@ class TestErrors:
             ("aoi_invalid", "no area", {"aoi": "POLYGON ((1 1, 2 2, 1 1, 1 1))", "aoi_crs": "EPSG:4326"}),
             ("aoi_invalid", "not valid WKT", {"aoi": "POLYGON ((1 1", "aoi_crs": "EPSG:4326"}),
             ("crs_unsupported", "EPSG:123456", {"bounds": [14.5, 46, 14.51, 46.01], "crs": "EPSG:123456"}),
+            ("no_reference", "where it lies", {"like": str(RASTERS / "transforms" / "float_nocrs_southup.tif")}),
             ("aoi_too_large", "--max-pixels", {"bounds": [0, 40, 10, 50], "crs": "EPSG:3035"}),
             ("weights_missing", "rsgeo-mini", {"bounds": [14.5, 46, 14.51, 46.01], "model": "rsgeo-maxi"}),
             ("bad_request", "colour", {"bounds": [14.5, 46, 14.51, 46.01], "colour": "red"}),
