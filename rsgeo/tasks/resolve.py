@@ -68,7 +68,7 @@ def resolve(ask: Ask) -> Resolved:
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
-    synthesis = _synthesis(sampler, stored, record)
+    synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     request = Request(
         task="generate",
@@ -275,9 +275,12 @@ def _first_or_none(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
-    if stored is not None and stored.sampler == sampler and stored.model.name == record.name:
+def _synthesis(ask: Ask, sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
+    if ask.plan is None and stored is not None and stored.sampler == sampler and stored.model.name == record.name:
         return stored.synthesis
+    name = ask.plan
+    if name is None:
+        name = "default" if stored is None else phases.name_of(stored.synthesis.plan)
     schedule = record.schedule
     _, levels = phases.noise_levels(
         schedule.beta_schedule,
@@ -287,8 +290,7 @@ def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) 
         sampler.num_inference_steps,
         schedule.rescale_zero_snr,
     )
-    count = record.defaults.phases
-    return Synthesis(plan=f"k{count}", phases=phases.plan_k(levels, record.tile, count))
+    return phases.plan_named(name, levels, record.tile, record.defaults.phases)
 
 
 def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
