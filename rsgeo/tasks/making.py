@@ -44,7 +44,8 @@ DTYPES: dict[DType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "floa
 
 
 _START = """
-import sys
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()  # it ends with whoever started it
 import rsgeo.tasks.generate, rsgeo.synthesis.engine
 from rsgeo.hub.load import load_pipeline
 load_pipeline(sys.argv[1], device=sys.argv[2])
@@ -118,10 +119,12 @@ def _start_seconds(record: CatalogRecord, device: str) -> float:
     """What a fresh process takes until it has loaded a model; 0 where this Python cannot be started anew."""
     begin = time.perf_counter()
     try:
-        done = subprocess.run([sys.executable or "", "-c", _START, str(record.folder), device], stdin=subprocess.DEVNULL, capture_output=True)
+        command = [sys.executable or "", "-c", _START, str(record.folder), device]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            failed = process.wait()
     except OSError:
         return 0.0
-    return 0.0 if done.returncode else time.perf_counter() - begin
+    return 0.0 if failed else time.perf_counter() - begin
 
 
 def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings:

@@ -19,6 +19,8 @@ RUNTIME = (
 
 def of_model(record: CatalogRecord) -> ModelDescription:
     """A model with the fields of an ask that it heeds. Its GSDs are what it was trained on, not a limit."""
+    from rsgeo.synthesis.phases import PLANS  # numpy has to wait until hello is said
+
     usual = record.defaults
     sound = record.sha256 in (None, catalog.model_sha256(record))
     return ModelDescription(
@@ -50,6 +52,7 @@ def of_model(record: CatalogRecord) -> ModelDescription:
             ),
             Parameter(name="guidance_scale", type="number", default=usual.guidance_scale, minimum=0, maximum=100),
             Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=SCHEDULERS),
+            Parameter(name="plan", type="choice", default="default", choices=tuple(PLANS)),
             Parameter(name="max_pixels", type="integer", default=Ask.max_pixels, minimum=1),
         ),
     )

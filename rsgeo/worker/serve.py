@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import queue
+import signal
 import threading
 import time
 import traceback
@@ -29,6 +30,8 @@ _LAST_WORDS_S = 0.2
 
 def serve() -> None:
     """Serve the program at the other end of standard input and output, until it says shutdown or closes."""
+    # Ctrl-C in a terminal goes to all that runs there; what becomes of a run is for the owner to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Worker(Channel(owner_gone=_leave)).work()
 
 

@@ -104,6 +104,48 @@ def test_work_that_was_there_before_the_run_outlives_it(start: Callable[..., Cli
     assert names(tmp_path) == ["out.tif.job"] and any((tmp_path / "out.tif.job" / "blocks").glob("*/*.npy"))
 
 
+def test_an_interrupt_from_a_terminal_is_left_to_the_owner(start: Callable[..., Client], area: str, tmp_path: Path) -> None:
+    client = start().greet()
+    under_way(client, generate(**LONG, aoi=area), tmp_path / "out.tif")
+    client.process.send_signal(signal.SIGINT)
+    client.event("progress", id="7")
+    client.tell("cancel", id="7")
+    assert client.end("7")["event"] == "cancelled"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="without /proc it is not seen who runs")
+def test_what_measures_a_new_machine_ends_with_the_worker(start: Callable[..., Client], area: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RSGEO_CACHE", str(tmp_path / "cache"))
+    client = start().greet()
+    client.tell("run", id="7", request=generate(aoi=area), output=str(tmp_path / "out.tif"))
+    client.event("log", level="info")
+    until = time.monotonic() + 60
+    while not (children := children_of(client.process.pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert children
+    client.close()
+    assert client.ended_within(2)
+    until = time.monotonic() + 5
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert names(tmp_path) in (["cache"], [])
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that one has started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(status.parent.name))
+    return found
+
+
 def test_a_killed_worker_leaves_no_finished_file(start: Callable[..., Client], long: dict[str, Any], tmp_path: Path) -> None:
     client = start().greet()
     under_way(client, long, tmp_path / "out.tif")
