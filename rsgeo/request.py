@@ -194,7 +194,8 @@ class Ask:
 
     Exactly one place is needed: ``aoi``, ``bounds``, ``like``, ``from_file`` or ``request_file`` (``like`` may come with ``aoi``).
     ``aoi`` is a path, a GeoJSON mapping, a geometry or a GeoDataFrame. ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by
-    default. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text so that the lattice is exact. ``cloud_cover`` is percent.
+    default. ``request_file`` is a JSON file of a `Request`, or a `Request`. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text
+    so that the lattice is exact. ``cloud_cover`` is percent.
     ``prompt_field`` names the attribute that holds each polygon's prompt, in ``prompt_layer`` (what ``aoi`` may be; default all features of
     ``aoi``); ``prompt_map``, a mapping or a JSON file of one, says what prompt an attribute's value stands for. ``samples`` (2 to `MOST_SAMPLES`)
     draws so many worlds, of which sample k (from 0) is exactly the world of ``seed`` + k alone; ``samples_as`` says what of them is written
@@ -206,7 +207,7 @@ class Ask:
     bounds: tuple[float, float, float, float] | None = None
     like: str | Path | None = None
     from_file: str | Path | None = None
-    request_file: str | Path | None = None
+    request_file: str | Path | Request | None = None
     layer: str | None = None
     where: str | None = None
     aoi_crs: str | None = None

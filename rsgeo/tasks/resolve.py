@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rsgeo.errors import InputError, ModelError, RsgeoWarning
+from rsgeo.errors import AreaError, InputError, ModelError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
@@ -118,7 +118,7 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
     if ask.from_file is not None and ask.request_file is not None:
         raise InputError("Give --from or --request, not both.")
     if ask.request_file is not None:
-        return load_request(ask.request_file), {}
+        return ask.request_file if isinstance(ask.request_file, Request) else load_request(ask.request_file), {}
     if ask.from_file is None:
         return None, {}
     found = provenance.read_request(ask.from_file)
@@ -171,7 +171,7 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
     if area is None:
         if stored is not None:
             raise InputError("The stored request has a raster's grid and no area; give --aoi or --bounds with --crs, --gsd or --resolution.")
-        raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
+        raise AreaError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
     gsd, resolution, crs = ask.gsd, ask.resolution, ask.crs
     if stored is not None:
         # What was not said stays: another area of the stored request lies in the same world.
