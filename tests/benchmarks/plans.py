@@ -216,9 +216,7 @@ def pyramid(area: Area, stride: int) -> Made:
     weight = torch.from_numpy(weight_2d(Lattice(tile, stride)))
     for number, (first, last) in enumerate(pairwise(edges)):
         lattice = Lattice(tile, stride, number * stride // 2)
-        starts = [
-            [at * stride + lattice.shift for at in windows_touching(begin, begin + side, lattice)] for begin in (row, col)
-        ]
+        starts = [[at * stride + lattice.shift for at in windows_touching(begin, begin + side, lattice)] for begin in (row, col)]
         places = [(i - row, j - col) for i, j in product(*starts) if 0 <= i - row <= side - tile and 0 <= j - col <= side - tile]
         total, weights = torch.zeros_like(state), torch.zeros(side, side)
         for batch in batches(places):
