@@ -105,11 +105,11 @@ class Worker:
         while True:
             events = self._turn()
             for event in events:
-                if protocol.ends(event, ident, op):
-                    return protocol.answer(event)
+                if protocol.ends(event, ident):
+                    return protocol.answer_of(event)
                 listen(event)
             if cancelled():
-                self._cancel(ident, op)
+                self._cancel(ident)
                 raise Cancelled
             now = time.monotonic()
             if events:
@@ -161,12 +161,12 @@ class Worker:
         crashed = self._process.exitStatus() == QProcess.ExitStatus.CrashExit
         return protocol.died(self._process.exitCode(), crashed, str(self._stderr))
 
-    def _cancel(self, ident: str, op: str) -> None:
+    def _cancel(self, ident: str) -> None:
         self._process.write(protocol.operation("cancel", ident))
         until = time.monotonic() + CANCEL_S
         while time.monotonic() < until:
             try:
-                if any(protocol.ends(event, ident, op) for event in self._turn()):
+                if any(protocol.ends(event, ident) for event in self._turn()):
                     break
             except WorkerError:
                 # Its end, or its last words cut off: both are what was asked for.
@@ -279,13 +279,13 @@ class WarmWorker(QObject):
             self._hear(event)
 
     def _hear(self, event: Event) -> None:
-        if not protocol.ends(event, str(self._asked), self._op):
+        if not protocol.ends(event, str(self._asked)):
             self.said.emit(event)
             return
         self._ladder.stop()
         self._op = ""
         try:
-            answer = protocol.answer(event)
+            answer = protocol.answer_of(event)
         except (WorkerError, Cancelled) as error:
             self.failed.emit(error)
             return
