@@ -43,6 +43,10 @@ def operation(name: str, ident: str, **fields: Any) -> bytes:
     return encode({"op": name, "id": ident, **fields})
 
 
+SHUTDOWN = encode({"op": "shutdown"})
+"""Asks a worker that has answered to end."""
+
+
 class LineReader:
     """Bytes as they come to events. Lines may come in any pieces, cut within a character too."""
 
