@@ -55,12 +55,17 @@ class Installer(QObject):
         """Whether a step runs."""
         return self._process is not None
 
+    def begun(self, plan: Plan) -> bool:
+        """Whether ``run`` would go on where this plan was stopped."""
+        text = _journal(plan)
+        return 0 < guided_setup.resume_at(plan, text) < len(plan.steps)
+
     def run(self, plan: Plan, environment: Mapping[str, str]) -> None:
         """Begin, or go on where the same plan was stopped. ``environment`` is the cleaned one."""
         self._plan, self._environment, self._cancelled = plan, environment, False
         try:
             os.makedirs(plan.folder, exist_ok=True)
-            self._begin(guided_setup.resume_at(plan, self._journal()))
+            self._begin(guided_setup.resume_at(plan, _journal(plan)))
         except OSError as error:
             self.stopped.emit(PluginError("{folder} cannot be written: {error}.", folder=plan.folder, error=error.strerror))
 
@@ -80,13 +85,6 @@ class Installer(QObject):
             _stop_group(process, force=True)
             process.waitForFinished(STOP_WITHIN_MS)
             process.deleteLater()
-
-    def _journal(self) -> str:
-        path = os.path.join(self._plan.folder, guided_setup.JOURNAL)
-        if not os.path.exists(path):
-            return ""
-        with open(path, encoding="utf-8") as file:
-            return file.read()
 
     def _begin(self, number: int) -> None:
         part = os.path.join(self._plan.folder, guided_setup.JOURNAL + ".part")
@@ -160,6 +158,14 @@ class Installer(QObject):
     def _force(self) -> None:
         if self._cancelled and self._process is not None:
             _stop_group(self._process, force=True)
+
+
+def _journal(plan: Plan) -> str:
+    path = os.path.join(plan.folder, guided_setup.JOURNAL)
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def _stop_group(process: QProcess, force: bool) -> None:
