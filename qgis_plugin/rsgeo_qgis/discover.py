@@ -30,17 +30,19 @@ try:
     rsgeo = m.version("rsgeo")
 except m.PackageNotFoundError:
     rsgeo = None
-print(json.dumps({"version": platform.python_version(), "executable": sys.executable, "bits": 8 * struct.calcsize("P"), "rsgeo": rsgeo,
-    "in_environment": sys.prefix != sys.base_prefix, "venv": u.find_spec("venv") is not None, "ensurepip": u.find_spec("ensurepip") is not None,
+print(json.dumps({"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix, "bits": 8 * struct.calcsize("P"),
+    "rsgeo": rsgeo, "in_environment": sys.prefix != sys.base_prefix,
+    "venv": u.find_spec("venv") is not None, "ensurepip": u.find_spec("ensurepip") is not None,
     "machine": platform.machine(), "system": platform.platform()}))
 """
 
 
 @dataclass(frozen=True)
 class Python:
-    """What an interpreter says of itself. ``rsgeo`` is the version installed into it, or None; ``bits`` is 32 or 64."""
+    """What an interpreter says of itself. ``prefix`` is one for all its names; ``rsgeo`` the version in it, or None; ``bits`` is 32 or 64."""
 
     executable: str
+    prefix: str
     version: str
     bits: int
     rsgeo: str | None

@@ -55,6 +55,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self._environment = child_environment(self._environ, QgsApplication.prefixPath(), sys.platform)
         self._empty_folder = QTemporaryDir()
         self._found: list[str] = []
+        self._prefixes: set[str] = set()
         self._checked: Python | None = None
         self._answer: dict[str, Any] = {}
         self._error = ""
@@ -149,6 +150,9 @@ class OptionsPage(QgsOptionsPageWidget):
         return list(dict.fromkeys([*filter(None, known), *discover.base_pythons(self._environment, sys.platform)]))
 
     def _list(self, path: str, python: Python) -> None:
+        if python.prefix in self._prefixes:
+            return  # another name of one that is in the list
+        self._prefixes.add(python.prefix)
         self._found.append(f"{path} ({python.version}, rsgeo {python.rsgeo or 'none'})")
         item = QTreeWidgetItem([path, python.version, python.rsgeo or ""])
         try:

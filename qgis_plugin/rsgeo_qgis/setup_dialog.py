@@ -201,8 +201,8 @@ class SetupDialog(QDialog):
 
     def _probed(self, path: str, answer: Python | PluginError) -> None:
         chosen = self.python.currentIndex() >= 0 and self._serves(self.python.currentData())
-        known = {python.executable for python in self._pythons.values() if isinstance(python, Python)}
-        if isinstance(answer, Python) and answer.executable in known:
+        known = {python.prefix for python in self._pythons.values() if isinstance(python, Python)}
+        if isinstance(answer, Python) and answer.prefix in known:
             return  # another name of one that is in the list
         self._pythons[path] = answer
         text = said(answer) if isinstance(answer, PluginError) else f"Python {answer.version}: {path}"

@@ -33,7 +33,7 @@ def tree(*files: str, windows: bool = False) -> Callable[[str], list[str]]:
 
 
 def python(version: str = "3.12.4", bits: int = 64, venv: bool = True, ensurepip: bool = True) -> Python:
-    return Python("/usr/bin/python3", version, bits, None, False, venv, ensurepip, "x86_64", "Linux")
+    return Python("/usr/bin/python3", "/usr", version, bits, None, False, venv, ensurepip, "x86_64", "Linux")
 
 
 def test_the_setting_goes_before_the_variable_and_that_before_path() -> None:

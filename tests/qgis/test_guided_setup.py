@@ -156,7 +156,7 @@ def test_a_folder_without_rsgeo_and_a_broken_wheel_are_refused(tmp_path: Path) -
     ],
 )
 def test_wheels_are_for_one_python_and_one_system(name: str, version: str, platform: str, fits: bool) -> None:
-    python = Python("python", version, 64, None, False, True, True, "x86_64", "")
+    python = Python("python", "/usr", version, 64, None, False, True, True, "x86_64", "")
     if fits:
         guided_setup.check_wheels([name], python, platform)
     else:
@@ -165,7 +165,7 @@ def test_wheels_are_for_one_python_and_one_system(name: str, version: str, platf
 
 
 def test_one_fitting_wheel_of_a_project_is_enough() -> None:
-    python = Python("python", "3.12.0", 64, None, False, True, True, "x86_64", "")
+    python = Python("python", "/usr", "3.12.0", 64, None, False, True, True, "x86_64", "")
     names = [f"torch-2.13.0-cp{minor}-cp{minor}-manylinux_2_28_x86_64.whl" for minor in (311, 312)]
     guided_setup.check_wheels(names, python, "linux")
 
