@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from qgis.core import (
     NULL,
-    QgsAbstractMetadataBase,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsFeature,
@@ -16,6 +16,8 @@ from qgis.core import (
     QgsLayerMetadata,
     QgsMapLayer,
     QgsMultiBandColorRenderer,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProviderRegistry,
     QgsRasterLayer,
@@ -108,40 +110,65 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def raster_path(layer: QgsRasterLayer) -> str:
-    """The file of a raster layer. Raises LayerError for one that is no file (a web service, a raster in memory or in a database)."""
-    if layer.providerType() == "gdal":
-        path = QgsProviderRegistry.instance().decodeUri("gdal", layer.source()).get("path") or ""
-        if os.path.isfile(path):
-            return path
-    raise LayerError(tr("“{}” is no raster file; export it to a GeoTIFF first (Layer ▸ Save As).").format(layer.name()))
+@dataclass(frozen=True)
+class RasterSource:
+    """What a raster layer says of itself in the main thread, to be looked at in any."""
+
+    name: str
+    provider: str
+    source: str
+
+    @classmethod
+    def of(cls, layer: QgsRasterLayer | None) -> RasterSource:
+        return cls("", "", "") if layer is None else cls(layer.name(), layer.providerType(), layer.source())
+
+    def path(self) -> str:
+        """The file. Raises LayerError for a raster that is none (a web service, one in memory or in a database)."""
+        if self.provider == "gdal":
+            path = QgsProviderRegistry.instance().decodeUri("gdal", self.source).get("path") or ""
+            if os.path.isfile(path):
+                return path
+        raise LayerError(tr("“{}” is no raster file; export it to a GeoTIFF first (Layer ▸ Save As).").format(self.name or tr("The raster")))
 
 
-def mark(layer: QgsRasterLayer, request: dict[str, Any], seed: int | None) -> None:
-    """Name, colours and metadata of a result: whoever sees it in QGIS sees that it is synthetic."""
-    prompt = str(request.get("prompt") or "")
-    model = str((request.get("model") or {}).get("name") or "rsgeo")
-    layer.setName(tr("{} (synthetic)").format(_short(prompt) or model))
-    renderer = QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
-    layer.setRenderer(renderer)
-    # The date asked for is no date of capture, so the layer has no place in time.
-    layer.temporalProperties().setIsActive(False)
-    metadata = _kept_metadata(layer)
-    metadata.setTitle(layer.name())
-    said = tr("Synthetic image, made by rsgeo with the model {}; no observation, and not evidence of the state of the ground.").format(model)
-    wish = tr("Prompt: {prompt}. Seed: {seed}.").format(prompt=prompt or "–", seed="–" if seed is None else seed)
-    if "ynthetic" not in metadata.abstract():
-        metadata.setAbstract(f"{said} {wish}")
-    metadata.setType("dataset")
-    metadata.setKeywords({**metadata.keywords(), "rsgeo": ["synthetic", "SYNTHETIC=YES"]})
-    metadata.setHistory([*metadata.history(), f"{said} {wish}"])
-    layer.setMetadata(metadata)
+@dataclass(frozen=True)
+class Mark:
+    """What a result's layer says of it."""
 
+    prompt: str
+    model: str
+    seed: int | None
+    licence: str
 
-def _kept_metadata(layer: QgsMapLayer) -> QgsLayerMetadata:
-    """What the file's own metadata (NAME.qmd, which rsgeo writes) says stays."""
-    metadata: QgsAbstractMetadataBase = layer.metadata()
-    return QgsLayerMetadata(metadata)
+    @classmethod
+    def of(cls, asked: dict[str, Any], result: dict[str, Any]) -> Mark:
+        """From what was asked and what came of it; a very long request does not come back, then what was typed is taken."""
+        made, typed = result.get("request") or {}, asked.get("ask", {})
+        model = (made.get("model") or {}).get("name") or typed.get("model") or "rsgeo"
+        return cls(str(made.get("prompt") or typed.get("prompt") or ""), str(model), result.get("seed"), str(result.get("licence") or ""))
+
+    def put_on(self, layer: QgsRasterLayer) -> None:
+        """Name, colours and metadata: whoever sees the layer in QGIS sees that it is synthetic."""
+        layer.setName(tr("{} (synthetic)").format(_short(self.prompt) or self.model))
+        layer.setRenderer(QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3))
+        # The date asked for is no date of capture, so the layer has no place in time.
+        layer.temporalProperties().setIsActive(False)
+        # What the file's own metadata (NAME.qmd, which rsgeo writes) says stays.
+        metadata = QgsLayerMetadata(layer.metadata())
+        metadata.setTitle(layer.name())
+        metadata.setType("dataset")
+        if "ynthetic" not in metadata.abstract():
+            metadata.setAbstract(self._abstract())
+        if self.licence and not metadata.licenses():
+            metadata.setLicenses([self.licence])
+        metadata.setKeywords({**metadata.keywords(), "rsgeo": ["synthetic"]})
+        metadata.setHistory([*metadata.history(), self._abstract()])
+        layer.setMetadata(metadata)
+
+    def _abstract(self) -> str:
+        said = tr("Synthetic image, made by rsgeo with the model {}; no observation, and not evidence of the state of the ground.").format(self.model)
+        wish = tr("Prompt: {prompt}. Seed: {seed}.").format(prompt=self.prompt or "–", seed="–" if self.seed is None else self.seed)
+        return f"{said} {wish}"
 
 
 def _short(text: str) -> str:
@@ -150,22 +177,16 @@ def _short(text: str) -> str:
 
 
 class Marker(QgsProcessingLayerPostProcessorInterface):
-    """Marks a result when Processing loads it, in the main thread. Kept alive here until then: QGIS itself does not."""
+    """Marks a result when Processing loads it, in the main thread. Keeps itself alive until then: QGIS does not."""
 
-    _waiting: ClassVar[set[Marker]] = set()
+    waiting: ClassVar[set[Marker]] = set()
 
-    def __init__(self, request: dict[str, Any], seed: int | None) -> None:
+    def __init__(self, mark: Mark) -> None:
         super().__init__()
-        self._request, self._seed = request, seed
+        self._mark = mark
+        self.waiting.add(self)
 
-    @classmethod
-    def of(cls, request: dict[str, Any], seed: int | None) -> Marker:
-        """A marker that lives until it was used."""
-        marker = cls(request, seed)
-        cls._waiting.add(marker)
-        return marker
-
-    def postProcessLayer(self, layer, context, feedback):
+    def postProcessLayer(self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> None:
         if isinstance(layer, QgsRasterLayer):
-            mark(layer, self._request, self._seed)
-        self._waiting.discard(self)
+            self._mark.put_on(layer)
+        self.waiting.discard(self)

@@ -21,6 +21,8 @@ HEARTBEAT_WITHIN_S = 30.0
 # The ladder of a cancelled run: what is waited for the worker's own end, then for its end without an owner, then for the kill.
 CANCEL_S, OWNER_GONE_S, KILL_S = 2.0, 1.0, 1.0
 WARM_CANCEL_S = 10.0
+# A worker that has done its work is asked to go; Python and torch take a moment for it.
+SHUTDOWN_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class Worker:
             raise _not_started(self._launch.python, self._process.errorString())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._process.state() == QProcess.ProcessState.Running:
+            self._process.write(protocol.SHUTDOWN)
+            self._process.waitForFinished(int(SHUTDOWN_S * 1000))
         self.close()
 
     @property
@@ -105,11 +110,11 @@ class Worker:
         while True:
             events = self._turn()
             for event in events:
-                if protocol.ends(event, ident, op):
-                    return protocol.answer(event)
+                if protocol.ends(event, ident):
+                    return protocol.answer_of(event)
                 listen(event)
             if cancelled():
-                self._cancel(ident, op)
+                self._cancel(ident)
                 raise Cancelled
             now = time.monotonic()
             if events:
@@ -119,7 +124,7 @@ class Worker:
                 warned = True
 
     def close(self) -> None:
-        """End the process: it goes when its input closes, or is made to."""
+        """End the process, whatever it does: it goes when its input closes, or is made to."""
         if self._process.state() == QProcess.ProcessState.NotRunning:
             return
         self._process.closeWriteChannel()
@@ -161,12 +166,12 @@ class Worker:
         crashed = self._process.exitStatus() == QProcess.ExitStatus.CrashExit
         return protocol.died(self._process.exitCode(), crashed, str(self._stderr))
 
-    def _cancel(self, ident: str, op: str) -> None:
+    def _cancel(self, ident: str) -> None:
         self._process.write(protocol.operation("cancel", ident))
         until = time.monotonic() + CANCEL_S
         while time.monotonic() < until:
             try:
-                if any(protocol.ends(event, ident, op) for event in self._turn()):
+                if any(protocol.ends(event, ident) for event in self._turn()):
                     break
             except WorkerError:
                 # Its end, or its last words cut off: both are what was asked for.
@@ -233,13 +238,17 @@ class WarmWorker(QObject):
             self._process.kill()
 
     def stop(self) -> None:
-        """End the process, at the latest within two seconds, without a word to anybody: for unloading."""
+        """End the process, within some seconds, without a word to anybody: for unloading."""
         process, self._process = self._process, None
+        idle = not self._op
         self._ladder.stop()
         self._op, self._talk = "", None
         if process is None:
             return
         process.disconnect()
+        if idle:
+            process.write(protocol.SHUTDOWN)
+            process.waitForFinished(int(SHUTDOWN_S * 1000))
         process.closeWriteChannel()
         if not process.waitForFinished(int(OWNER_GONE_S * 1000)):
             process.kill()
@@ -279,13 +288,13 @@ class WarmWorker(QObject):
             self._hear(event)
 
     def _hear(self, event: Event) -> None:
-        if not protocol.ends(event, str(self._asked), self._op):
+        if not protocol.ends(event, str(self._asked)):
             self.said.emit(event)
             return
         self._ladder.stop()
         self._op = ""
         try:
-            answer = protocol.answer(event)
+            answer = protocol.answer_of(event)
         except (WorkerError, Cancelled) as error:
             self.failed.emit(error)
             return

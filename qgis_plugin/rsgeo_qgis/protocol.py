@@ -43,6 +43,10 @@ def operation(name: str, ident: str, **fields: Any) -> bytes:
     return encode({"op": name, "id": ident, **fields})
 
 
+SHUTDOWN = encode({"op": "shutdown"})
+"""Asks a worker that has answered to end."""
+
+
 class LineReader:
     """Bytes as they come to events. Lines may come in any pieces, cut within a character too."""
 
@@ -109,6 +113,8 @@ class Conversation:
                 elif event.get("event") == "ready":
                     self.ready = True
                     self.operations = tuple(event.get("operations", ()))
+                elif event.get("event") == "error" and not self.ready:
+                    answer_of(event)
                 else:
                     events.append(event)
         except WorkerError as error:
@@ -155,12 +161,13 @@ def died(exit_code: int, crashed: bool, stderr: str) -> WorkerError:
     return WorkerError("worker_died", f"rsgeo {how} before it was done; nothing is written.", hint, stderr)
 
 
-def ends(event: Event, ident: str, op: str) -> bool:
-    """Whether an event is the last answer to what was asked."""
-    return event.get("id") == ident and event.get("event") in ("result", "cancelled", "error", op)
+def ends(event: Event, ident: str) -> bool:
+    """Whether an event is the last answer to what was asked; an error without an id is one to whatever was said last."""
+    kind = event.get("event")
+    return (event.get("id") == ident and kind in ("result", "cancelled", "error")) or (kind == "error" and event.get("id") is None)
 
 
-def answer(event: Event) -> Event:
+def answer_of(event: Event) -> Event:
     """A last event that is an answer. Raises Cancelled or WorkerError for the two that are none."""
     if event.get("event") == "cancelled":
         raise Cancelled

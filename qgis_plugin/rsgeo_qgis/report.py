@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 # Where a stage begins and ends on the way from 0 to 100: computing takes nearly all of the time.
-SHARES = {"calibrate": (0, 5), "load": (5, 10), "sample": (10, 95), "synthesis": (10, 95), "decode": (95, 97), "write": (97, 100)}
-WORDS = {
-    "calibrate": "Measuring this machine, once",
-    "load": "Loading the model",
-    "sample": "Computing",
-    "synthesis": "Computing",
-    "decode": "Decoding",
-    "write": "Writing",
-}
+SHARES = {"load": (0, 10), "sample": (10, 95), "decode": (95, 97), "write": (97, 100)}
+WORDS = {"load": "Loading the model", "sample": "Computing", "decode": "Decoding", "write": "Writing"}
 
 
 class Way:
@@ -42,8 +35,9 @@ def stage_words(event: Mapping[str, Any]) -> str:
     return words if left is None else f"{words}, {duration(left)} left"
 
 
-def plan_lines(plan: Mapping[str, Any]) -> list[str]:
-    """What a run will give and cost."""
+def plan_lines(planned: Mapping[str, Any]) -> list[str]:
+    """What a run will give and cost, from the answer to ``plan``."""
+    plan = {**planned.get("plan", {}), **planned.get("grid", {})}
     lines = []
     if plan.get("width") and plan.get("height"):
         gsd = plan.get("gsd_m")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -83,9 +82,9 @@ def preview(x: float, y: float, crs: str) -> Fields:
     return {"preview": {"x": x, "y": y, "crs": crs, "size": PREVIEW_PX}}
 
 
-def writing(output: str, device: str = "auto") -> Fields:
-    """Where to write and on what to run. QGIS asks before it overwrites, so an existing file is replaced."""
-    return {"output": output, "runtime": {"device": device, "overwrite": True}}
+def runtime(device: str = "auto", *, stay: bool = False) -> Fields:
+    """On what to run, and whether the worker stays when it is cancelled. QGIS asks before it overwrites, so an existing file is replaced."""
+    return {"runtime": {"device": device or "auto", "overwrite": True, "on_cancel": "stay" if stay else "exit"}}
 
 
 def decimal(value: float) -> str:
@@ -96,11 +95,6 @@ def decimal(value: float) -> str:
 def request_path(output: str) -> str:
     """Where the complete request of an output lies: NAME.request.json beside NAME.tif."""
     return os.path.splitext(output)[0] + ".request.json"
-
-
-def request_text(request: Mapping[str, Any]) -> str:
-    """A complete request as text, as `rsgeo generate --request` reads it."""
-    return json.dumps(request, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n"
 
 
 def command_line(request_file: str, output: str, windows: bool) -> str:

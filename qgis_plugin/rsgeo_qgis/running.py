@@ -59,22 +59,26 @@ def ask(folder: str, feedback: QgsProcessingFeedback, op: str, **fields: Any) ->
         return {**worker.hello, **answer, "interpreter": start.python}
 
 
-def make(folder: str, feedback: QgsProcessingFeedback, asked: dict[str, Any], output: str, device: str) -> Event:
-    """Plan, say what it will cost, then run: the file is at ``output``. Raises WorkerError, Cancelled, and then leaves nothing there."""
+def make(folder: str, feedback: QgsProcessingFeedback, asked: dict[str, Any], output: str, device: str, write_request: bool = False) -> Event:
+    """Plan, say what it will cost, then run: the file is at ``output``, and its request beside it if wished.
+
+    Raises WorkerError, Cancelled, and then leaves nothing there.
+    """
     start = launch(folder)
     listen = Listener(feedback)
     try:
         with Worker(start) as worker:
-            planned = worker.call("plan", listen, feedback.isCanceled, request=asked)
+            how = request.runtime(device)
+            planned = worker.call("plan", listen, feedback.isCanceled, request=asked, **how)
             feedback.pushInfo(tr("rsgeo {} in {}").format(worker.hello.get("rsgeo", "?"), start.python))
-            for line in report.plan_lines(planned.get("plan", planned)):
+            for line in report.plan_lines(planned):
                 feedback.pushInfo(line)
-            done = worker.call("run", listen, feedback.isCanceled, request=asked, **request.writing(output, device))
+            done = worker.call("run", listen, feedback.isCanceled, request=asked, output=output, **how)
+            if write_request:
+                worker.call("request", listen, feedback.isCanceled, request=asked, output=request.request_path(output))
     except (Cancelled, WorkerError):
         remove_leftovers(output)
         raise
-    for warning in dict.fromkeys([*planned.get("warnings", ()), *done.get("warnings", ())]):
-        feedback.pushWarning(str(warning))
     return done
 
 
@@ -95,6 +99,7 @@ class Listener:
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
         self._way = report.Way()
+        self._warned: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         kind = event.get("event")
@@ -103,7 +108,13 @@ class Listener:
             if self._way.step(event):
                 self._feedback.setProgressText(report.stage_words(event))
             self._feedback.setProgress(self._way.percent)
-        elif kind == "log" and event.get("level") == "warning":
-            self._feedback.pushWarning(str(event.get("message", "")))
         elif kind == "log":
-            self._feedback.pushInfo(str(event.get("message", "")))
+            self._log(str(event.get("level")), str(event.get("message", "")))
+
+    def _log(self, level: str, message: str) -> None:
+        if level != "warning":
+            self._feedback.pushInfo(message)
+        elif message not in self._warned:
+            # Plan and run say the same ones.
+            self._warned.add(message)
+            self._feedback.pushWarning(message)

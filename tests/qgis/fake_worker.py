@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SIDE, PIXEL_M, WEST, NORTH, EPSG = 16, 10.0, 500_000.0, 5_500_000.0, 32633
+WARNING = "A warning of the plan and the run."
 
 
 def main() -> None:
@@ -97,18 +98,26 @@ class Worker:
         self.say(event="ready", protocol=message["protocol"], operations=["generate", "extend", "info"])
 
     def describe(self, message: dict[str, Any]) -> None:
-        models = [{"name": "rsgeo-mini", "weights": True}, {"name": "ein größeres", "weights": False}]
-        self.say(event="result", id=message["id"], rsgeo="9.8.7", models=models, devices=["cpu"], torch="2.13.0", free_memory_bytes=4_000_000_000)
+        models = [{"name": "rsgeo-mini", "weights": "present"}, {"name": "ein größeres", "weights": "changed"}]
+        self.say(event="result", id=message["id"], models=models, devices=[{"kind": "cpu", "name": "CPU", "memory": None}], free_memory=4_000_000_000)
 
     def plan(self, message: dict[str, Any]) -> None:
-        plan = {"width": SIDE, "height": SIDE, "gsd_m": PIXEL_M, "memory_bytes": 650_000_000, "file_bytes": 1_000_000, "seconds": 12.0}
-        self.say(event="result", id=message["id"], plan=plan, request=complete(message["request"]), warnings=["A warning of the plan."])
+        plan = {"memory_bytes": 650_000_000, "file_bytes": 1_000_000, "seconds": 12.0}
+        grid = {"width": SIDE, "height": SIDE, "gsd_m": PIXEL_M}
+        self.warn(message["id"])
+        self.say(event="result", id=message["id"], plan=plan, grid=grid, request=complete(message["request"]), warnings=[WARNING])
+
+    def warn(self, ident: str) -> None:
+        self.say(event="log", id=ident, level="warning", message=WARNING)
 
     def info(self, message: dict[str, Any]) -> None:
-        self.say(event="result", id=message["id"], info={"center_lon": 15.0, "center_lat": 49.65, "gsd_m": 10.004, "crs": "EPSG:32633", "date": None})
+        metadata = {"center_lon": 15.0, "center_lat": 49.65, "gsd_m": 10.004, "crs": "EPSG:32633", "date": None}
+        self.say(event="result", id=message["id"], metadata=metadata, warnings=[])
 
     def request(self, message: dict[str, Any]) -> None:
-        self.say(event="result", id=message["id"], request=complete(message["request"]))
+        made = complete(message["request"])
+        Path(message["output"]).write_text(json.dumps(made), encoding="utf-8")
+        self.say(event="result", id=message["id"], request=made, outputs=[{"role": "request", "path": message["output"]}])
 
     def run(self, message: dict[str, Any]) -> None:
         ident, output = message["id"], Path(message["output"])
@@ -116,6 +125,7 @@ class Worker:
         self.part = output.with_name(f".{output.name[:32]}.{os.getpid():08x}.part")
         self.part.write_bytes(b"unfinished")
         self.say(event="progress", id=ident, stage="load", done=1, total=1)
+        self.warn(ident)
         for step in range(self.options.steps):
             if self.cancelled.is_set():
                 self.part.unlink()
@@ -132,7 +142,7 @@ class Worker:
         self.say(event="progress", id=ident, stage="write", done=1, total=1)
         made = complete(message["request"])
         outputs = [{"role": "image", "path": str(output)}]
-        self.say(event="result", id=ident, outputs=outputs, seed=made["seed"], request=made, metadata={}, warnings=[])
+        self.say(event="result", id=ident, outputs=outputs, seed=made["seed"], request=made, metadata={}, licence="Apache-2.0", warnings=[WARNING])
 
     def fail(self, ident: str) -> None:
         if self.mode == "crash":

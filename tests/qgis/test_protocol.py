@@ -75,14 +75,22 @@ def test_another_protocol_says_which_of_the_two_to_update(protocols: list[object
     assert f"Update {update}" in str(caught.value) and "0.3.0" in str(caught.value)
 
 
+def test_an_error_instead_of_ready_is_not_waited_out() -> None:
+    talk = Conversation("", "")
+    talk.receive(hello())
+    with pytest.raises(WorkerError, match="speaks protocol"):
+        talk.receive(protocol.encode({"event": "error", "id": None, "code": "unsupported_protocol", "message": "This one speaks protocol 2."}))
+
+
 def test_what_ends_a_question() -> None:
-    assert protocol.ends({"event": "result", "id": "3"}, "3", "run")
-    assert not protocol.ends({"event": "result", "id": "2"}, "3", "run")
-    assert not protocol.ends({"event": "something_new", "id": "3"}, "3", "run")
+    assert protocol.ends({"event": "result", "id": "3"}, "3")
+    assert not protocol.ends({"event": "result", "id": "2"}, "3")
+    assert not protocol.ends({"event": "something_new", "id": "3"}, "3")
+    assert protocol.ends({"event": "error", "id": None}, "3")  # a line that could not be read as a whole
     with pytest.raises(Cancelled):
-        protocol.answer({"event": "cancelled", "id": "3"})
+        protocol.answer_of({"event": "cancelled", "id": "3"})
     with pytest.raises(WorkerError, match="No memory") as caught:
-        protocol.answer({"event": "error", "id": "3", "code": "out_of_memory", "message": "No memory.", "hint": "Take less."})
+        protocol.answer_of({"event": "error", "id": "3", "code": "out_of_memory", "message": "No memory.", "hint": "Take less."})
     assert str(caught.value) == "No memory.\nTake less."
 
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import Any
 
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
-    QgsProcessingOutputFile,
-    QgsProcessingOutputString,
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
     QgsProcessingParameterDateTime,
     QgsProcessingParameterDistance,
     QgsProcessingParameterNumber,
-    QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
     QgsSettings,
     QgsUnitTypes,
 )
 
 from .. import layers, request
-from ..running import make, run_folder, told
-from .base import AreaAlgorithm, Parameters, advanced, explained, said
-from .outputs import load_marked, sidecar, write_request
+from .area import AreaAlgorithm
+from .base import Parameters, advanced, explained, said
 
 _INTEGER, _DOUBLE = QgsProcessingParameterNumber.Type.Integer, QgsProcessingParameterNumber.Type.Double
 
@@ -33,7 +28,7 @@ class Generate(AreaAlgorithm):
     """Parameters, in the order of the dialog."""
 
     PROMPT, NEGATIVE, GSD, DATE, CLOUD, CRS = "PROMPT", "NEGATIVE_PROMPT", "GSD", "DATE", "CLOUD", "CRS"
-    MODEL, SEED, STEPS, GUIDANCE, REQUEST, OUTPUT = "MODEL", "SEED", "STEPS", "GUIDANCE", "WRITE_REQUEST", "OUTPUT"
+    MODEL, SEED, STEPS, GUIDANCE = "MODEL", "SEED", "STEPS", "GUIDANCE"
 
     def name(self) -> str:
         return "generate"
@@ -79,7 +74,6 @@ class Generate(AreaAlgorithm):
         guidance = QgsProcessingParameterNumber(
             self.GUIDANCE, self.tr("Guidance: how strictly to follow the prompt; empty: the model's own"), _DOUBLE, None, True, 0, 100
         )
-        kept = QgsProcessingParameterBoolean(self.REQUEST, self.tr("Write NAME.request.json and show the command line"), False, True)
         for parameter in (
             prompt,
             *self.area_parameters(self.tr("Area: polygons")),
@@ -93,29 +87,11 @@ class Generate(AreaAlgorithm):
             advanced(seed),
             advanced(steps),
             advanced(guidance),
-            self.device_parameter(),
-            advanced(kept),
-            QgsProcessingParameterRasterDestination(self.OUTPUT, self.tr("Synthetic image")),
         ):
             self.addParameter(parameter)
-        self.addOutput(QgsProcessingOutputString("SEED", self.tr("Seed")))
-        self.addOutput(QgsProcessingOutputFile("SIDECAR", self.tr("STAC item beside the image")))
+        self.add_making_parameters(self.tr("Synthetic image"))
 
-    def processAlgorithm(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:
-        output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
-        device = self.parameterAsString(parameters, self.DEVICE, context)
-        with told(feedback), run_folder() as folder:
-            result = make(folder, feedback, self.request(parameters, context, feedback, folder), output, device)
-            if self.parameterAsBoolean(parameters, self.REQUEST, context):
-                command = write_request(result["request"], output, sys.platform == "win32")
-                feedback.pushInfo(self.tr("The same pixels by the command line:"))
-                feedback.pushCommandInfo(command)
-        load_marked(context, output, result)
-        return {self.OUTPUT: output, "SEED": str(result.get("seed", "")), "SIDECAR": sidecar(result)}
-
-    def request(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str) -> request.Fields:
-        """What the worker is asked. Raises LayerError, Cancelled."""
-
+    def asked(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str) -> request.Fields:
         def number(name: str) -> float | None:
             return self.parameterAsDouble(parameters, name, context) if said(parameters, name) else None
 
@@ -142,8 +118,6 @@ class Generate(AreaAlgorithm):
 
 def help_page(text: str) -> str:
     """The text of the dialog's right side, with the picture of a result if the plugin has one."""
-    import os
-
     picture = os.path.join(os.path.dirname(os.path.dirname(__file__)), "help", "generate.png")
     image = f'<p><img src="file:///{picture.lstrip("/")}" width="240"></p>' if os.path.isfile(picture) else ""
     return f"<p>{text}</p>{image}"

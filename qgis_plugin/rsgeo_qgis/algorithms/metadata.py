@@ -21,7 +21,8 @@ from qgis.core import (
 
 from .. import layers
 from ..running import ask, run_folder, told
-from .base import AS_THEY_ARE, Parameters, RsgeoAlgorithm, said
+from .area import AS_THEY_ARE
+from .base import Parameters, RsgeoAlgorithm, said
 
 
 class SceneMetadata(RsgeoAlgorithm):
@@ -65,29 +66,22 @@ class SceneMetadata(RsgeoAlgorithm):
         return super().checkParameterValues(parameters, context)
 
     def prepareAlgorithm(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> bool:
-        self._path, self._source = "", None
-        with told(feedback):
-            if said(parameters, self.INPUT):
-                raster = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-                if raster is None:
-                    raise QgsProcessingException(self.invalidRasterError(parameters, self.INPUT))
-                self._path = layers.raster_path(raster)
-            else:
-                self._source = self.parameterAsSource(parameters, self.AOI, context)
-                if self._source is None:
-                    raise QgsProcessingException(self.invalidSourceError(parameters, self.AOI))
+        self._raster = layers.RasterSource.of(self.parameterAsRasterLayer(parameters, self.INPUT, context))
+        self._source = self.parameterAsSource(parameters, self.AOI, context) if said(parameters, self.AOI) else None
         return True
 
     def processAlgorithm(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         with told(feedback), run_folder() as folder:
-            if self._source is None:
-                found = ask(folder, feedback, "info", path=self._path)
+            if said(parameters, self.INPUT):
+                found = ask(folder, feedback, "info", path=self._raster.path())
+            elif self._source is None:
+                raise QgsProcessingException(self.invalidSourceError(parameters, self.AOI))
             else:
                 path = os.path.join(folder, "area.gpkg")
                 features = self._source.getFeatures(QgsFeatureRequest(), AS_THEY_ARE)
                 layers.write_area(features, self._source.wkbType(), self._source.sourceCrs(), path, feedback.isCanceled)
                 found = ask(folder, feedback, "info", path=path, layer=layers.AOI_LAYER)
-        facts = found.get("info") or found.get("metadata") or {}
+        facts = found.get("metadata", {})
         for warning in facts.get("warnings", ()):
             feedback.pushWarning(str(warning))
         for name, value in facts.items():
