@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,8 +43,9 @@ def report(
         lines.append(f"- its system: {python.system}")
         lines.append(f"- rsgeo in it: {python.rsgeo or 'none'}")
     lines += [f"- device: {line}" for line in devices(answer)] + [f"- model: {line}" for line in models(answer)]
-    rest = {name: value for name, value in answer.items() if name not in ("event", "id", "pid", "devices", "models")}
-    lines += [f"- {name}: {value if isinstance(value, str) else json.dumps(value, sort_keys=True)}" for name, value in sorted(rest.items())]
+    if answer.get("free_memory"):
+        lines.append(f"- free memory: {answer['free_memory'] / 2**30:.1f} GiB")
+    lines += [f"- {name}: {version or 'MISSING'}" for name, version in answer.get("versions", {}).items()]
     text = "\n".join(lines)
     if error:
         text += f"\n\n```\n{error.strip()}\n```"
@@ -61,16 +61,12 @@ def without_home(text: str, environ: Mapping[str, str]) -> str:
     return text
 
 
-def _device(device: Any) -> str:
-    if not isinstance(device, Mapping):
-        return str(device)
-    memory = next((device[name] for name in ("memory", "memory_bytes") if device.get(name)), None)
-    words = [str(device.get("kind", "")), str(device.get("name", ""))]
-    return ", ".join(word for word in [*words, f"{memory / 2**30:.1f} GiB" if memory else ""] if word)
+def _device(device: Mapping[str, Any]) -> str:
+    memory = device.get("memory")
+    words = [device.get("kind"), device.get("name"), f"{memory / 2**30:.1f} GiB" if memory else None]
+    return ", ".join(str(word) for word in words if word)
 
 
-def _model(model: Any) -> str:
-    if not isinstance(model, Mapping):
-        return str(model)
-    weights = "" if model.get("weights", model.get("present", True)) else "weights missing"
-    return ", ".join(str(word) for word in (model.get("name"), model.get("title"), model.get("licence"), weights) if word)
+def _model(model: Mapping[str, Any]) -> str:
+    words = [model.get("name"), model.get("title"), model.get("licence"), f"weights {model.get('weights', 'unknown')}"]
+    return ", ".join(str(word) for word in words if word)

@@ -173,16 +173,21 @@ def journal(planned: Plan, begun: int) -> str:
     return json.dumps({"begun": begun, "steps": _command_lines(planned)}, indent=1)
 
 
-def resume_at(planned: Plan, text: str) -> int:
-    """The number of the step to go on from by the journal's text; 0 where there is none, or one of another set-up."""
+def begun(planned: Plan, text: str) -> int | None:
+    """The step that was begun and not finished, by the journal's text; None where there is no journal, one of another set-up, or all is done."""
     try:
         kept = json.loads(text or "null")
     except ValueError:
-        return 0  # cut off while it was written
+        return None  # cut off while it was written
     if not isinstance(kept, dict) or kept.get("steps") != _command_lines(planned):
-        return 0
-    begun = int(kept["begun"])
-    return planned.steps[begun].again_from if begun < len(planned.steps) else begun
+        return None
+    return kept["begun"] if kept["begun"] < len(planned.steps) else None
+
+
+def resume_at(planned: Plan, text: str) -> int:
+    """The step to begin with by the journal's text: the first, or the one from which what was begun is done again."""
+    number = begun(planned, text)
+    return 0 if number is None else planned.steps[number].again_from
 
 
 def _command_lines(planned: Plan) -> list[list[str]]:

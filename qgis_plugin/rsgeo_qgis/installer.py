@@ -57,8 +57,7 @@ class Installer(QObject):
 
     def begun(self, plan: Plan) -> bool:
         """Whether ``run`` would go on where this plan was stopped."""
-        text = _journal(plan)
-        return 0 < guided_setup.resume_at(plan, text) < len(plan.steps)
+        return guided_setup.begun(plan, _journal(plan)) is not None
 
     def run(self, plan: Plan, environment: Mapping[str, str]) -> None:
         """Begin, or go on where the same plan was stopped. ``environment`` is the cleaned one."""

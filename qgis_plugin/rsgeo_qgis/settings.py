@@ -186,7 +186,7 @@ class OptionsPage(QgsOptionsPageWidget):
     def _described(self, answer: dict[str, Any]) -> None:
         self._answer = answer
         self._worker.stop()
-        devices, models = diagnostics.devices(answer), diagnostics.models(answer)
+        devices, models = diagnostics.devices(answer), [str(model.get("name")) for model in answer.get("models", ())]
         version = self._checked.rsgeo if self._checked else ""
         words = tr("rsgeo {version} works. Devices: {devices}. Models: {models}.")
         self.verdict.setText(words.format(version=version, devices="; ".join(devices) or "–", models="; ".join(models) or "–"))

@@ -160,7 +160,8 @@ class SetupDialog(QDialog):
         if sizes is None:
             size = tr("How large the file is, the server says before anything is fetched; too little room stops it there.")
             return plan, f"{size} {tr('{free} MB are free.').format(free=free // guided_setup.MEGABYTE)}"
-        guided_setup.check_space(sizes.installed, free)
+        if not self._installer.begun(plan):  # what a stopped one has written is removed first; the installation looks again
+            guided_setup.check_space(sizes.installed, free)
         words = tr("{packed} MB of files become {installed} MB in the folder; {free} MB are free.")
         return plan, words.format(**{name: size // guided_setup.MEGABYTE for name, size in [*vars(sizes).items(), ("free", free)]})
 

@@ -201,15 +201,22 @@ def test_commands_can_be_typed(tmp_path: Path) -> None:
 # Where it goes on
 
 
-@pytest.mark.parametrize(("begun", "again"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 4), (5, 5)])
+@pytest.mark.parametrize(("begun", "again"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 4)])
 def test_what_was_finished_is_not_done_again(begun: int, again: int) -> None:
     plan = from_bundle()
+    assert guided_setup.begun(plan, guided_setup.journal(plan, begun)) == begun
     assert guided_setup.resume_at(plan, guided_setup.journal(plan, begun)) == again
+
+
+def test_a_finished_set_up_begins_anew() -> None:
+    plan = from_bundle()
+    done = guided_setup.journal(plan, len(plan.steps))
+    assert guided_setup.begun(plan, done) is None and guided_setup.resume_at(plan, done) == 0
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"begun": 2', json.dumps({"begun": 2, "steps": []}), guided_setup.journal(from_folder(), 2)])
 def test_the_journal_of_another_set_up_does_not_count(text: str) -> None:
-    assert guided_setup.resume_at(from_bundle(), text) == 0
+    assert guided_setup.begun(from_bundle(), text) is None and guided_setup.resume_at(from_bundle(), text) == 0
 
 
 # The script that runs outside
