@@ -139,10 +139,10 @@ class OptionsPage(QgsOptionsPageWidget):
         self._check_one.ask([self.python_checked], self._environment, self._empty_folder.path())
 
     def open_setup(self) -> None:
-        """Open the guided set-up. It stays open beside other work, and closes with the options."""
+        """Open the guided set-up. The options wait behind it, for with them it would go."""
         self.setup = SetupDialog(self._environment, self)
         self.setup.ready.connect(self._set_up)
-        self.setup.show()
+        self.setup.open()
 
     def _candidates(self) -> list[str]:
         own = guided_setup.interpreter(guided_setup.default_folder(self._environment, sys.platform), sys.platform)
