@@ -1,6 +1,7 @@
 # make demo    a synthetic satellite image of examples/field.geojson in demo/
 # make test    every test (ARGS="-m 'not slow'" for the quick ones)
 # make lint    ruff, mypy and the import contracts
+# make plugin  the QGIS plugin's zip in dist/ (needs Qt's lrelease; Debian and Ubuntu: package qttools5-dev-tools)
 #
 # Each makes .venv if need be. PYTHON=... chooses the interpreter that .venv is made from.
 
@@ -11,7 +12,7 @@ HAS_TORCH = -c "import importlib.util as u, sys; sys.exit(u.find_spec('torch') i
 # A torch that is already there is kept; where there is none, the tested version is installed.
 PIN = $$(.venv/bin/python $(HAS_TORCH) || echo -c constraints.txt)
 
-.PHONY: demo test lint
+.PHONY: demo test lint plugin
 
 demo: .venv/.core
 	@mkdir -p demo
@@ -25,6 +26,9 @@ lint: .venv/.dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+
+plugin: | .venv/bin/python
+	@.venv/bin/python qgis_plugin/build.py dist
 
 .venv/bin/python:
 	@for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
