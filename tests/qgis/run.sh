@@ -23,4 +23,6 @@ XDG_RUNTIME_DIR="$(mktemp -d)"
 QGIS_CUSTOM_CONFIG_PATH="$XDG_RUNTIME_DIR"
 export XDG_RUNTIME_DIR QGIS_CUSTOM_CONFIG_PATH
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
-"$venv/bin/python" -m pytest -p no:cacheprovider "${@:-tests/qgis}"
+for argument in "$@"; do [ ! -e "${argument%%::*}" ] || named=yes; done
+[ "${named:-no}" = yes ] || set -- "$@" tests/qgis
+"$venv/bin/python" -m pytest -p no:cacheprovider "$@"
