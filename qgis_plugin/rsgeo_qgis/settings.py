@@ -27,7 +27,6 @@ from .protocol import Cancelled, WorkerError
 from .sentence import PluginError
 from .setup_dialog import PLUGIN_FOLDER, SetupDialog, said
 
-
 PAGE = "rsgeoOptions"  # what ``iface.showOptionsDialog`` opens
 
 
