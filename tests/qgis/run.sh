@@ -18,7 +18,9 @@ if [ ! -f "$venv/.made" ]; then
     "$venv/bin/python" -m pip install -q --disable-pip-version-check ${RSGEO_PIP_OPTIONS:-} "pytest>=8.2" "pytest-qgis>=2.1,<6"
     touch "$venv/.made"
 fi
+# The settings of whoever runs this stay out of it, and stay as they are.
 XDG_RUNTIME_DIR="$(mktemp -d)"
-export XDG_RUNTIME_DIR
+QGIS_CUSTOM_CONFIG_PATH="$XDG_RUNTIME_DIR"
+export XDG_RUNTIME_DIR QGIS_CUSTOM_CONFIG_PATH
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 "$venv/bin/python" -m pytest -p no:cacheprovider "${@:-tests/qgis}"
