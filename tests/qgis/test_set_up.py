@@ -126,6 +126,18 @@ def test_stop_ends_all_that_a_step_started(tmp_path: Path, environment: dict[str
     until(lambda: not alive(mark), 5)
 
 
+def test_what_a_step_started_is_stopped_even_if_it_does_not_listen(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
+    mark = f"deaf-{os.getpid()}"
+    child = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)  # {mark}"
+    installer = Installer()
+    told = Told(installer)
+    installer.run(plan(tmp_path / "s", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"), environment)
+    until(lambda: "deaf" in told.lines)
+    installer.cancel()
+    until(lambda: told.ended, 5)
+    until(lambda: not alive(mark), 5)
+
+
 def test_a_step_that_does_not_listen_is_stopped_all_the_same(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
     installer = Installer()
