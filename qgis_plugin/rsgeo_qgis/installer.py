@@ -72,8 +72,9 @@ class Installer(QObject):
         """Stop the step that runs, and all that it started."""
         if self._process is None:
             return
-        self._cancelled = True
-        _stop_group(self._process, force=False)
+        self._cancelled, self._group = True, self._process.processId()
+        if not _stop_group(self._group, force=False):
+            self._process.kill()  # it has only just begun, and is no group yet
         QTimer.singleShot(STOP_WITHIN_MS, self._force)
 
     def close(self) -> None:
@@ -81,7 +82,8 @@ class Installer(QObject):
         process, self._process = self._process, None
         if process is not None:
             process.disconnect()
-            _stop_group(process, force=True)
+            if not _stop_group(process.processId(), force=True):
+                process.kill()
             process.waitForFinished(STOP_WITHIN_MS)
             process.deleteLater()
 
@@ -139,6 +141,7 @@ class Installer(QObject):
         if process is not None:
             process.deleteLater()
         if self._cancelled:
+            _stop_group(self._group, force=True)  # what it started and did not take along
             self.stopped.emit(None)
         elif code != 0 or status != QProcess.ExitStatus.NormalExit:
             self.stopped.emit(PluginError("The set-up stopped; the last line says why: {line}", line=self._last or f"exit code {code}"))
@@ -156,7 +159,7 @@ class Installer(QObject):
 
     def _force(self) -> None:
         if self._cancelled and self._process is not None:
-            _stop_group(self._process, force=True)
+            _stop_group(self._group, force=True)
 
 
 def _journal(plan: Plan) -> str:
@@ -167,14 +170,17 @@ def _journal(plan: Plan) -> str:
         return file.read()
 
 
-def _stop_group(process: QProcess, force: bool) -> None:
+def _stop_group(group: int, force: bool) -> bool:
+    """Stop a step and all that it started; False where there is no such group. ``group`` is its process's id, 0 if it has ended."""
+    if not group:
+        return False  # to the system, 0 is the group of QGIS
     if sys.platform == "win32":
-        QProcess.startDetached("taskkill", ["/PID", str(process.processId()), "/T", "/F"])
-        return
+        return bool(QProcess.startDetached("taskkill", ["/PID", str(group), "/T", "/F"]))
     try:
-        os.killpg(process.processId(), signal.SIGKILL if force else signal.SIGTERM)
+        os.killpg(group, signal.SIGKILL if force else signal.SIGTERM)
     except ProcessLookupError:
-        process.kill()  # it has only just begun, and is no group yet
+        return False
+    return True
 
 
 class Prober(QObject):

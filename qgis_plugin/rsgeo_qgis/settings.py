@@ -27,6 +27,8 @@ from .protocol import Cancelled, WorkerError
 from .sentence import PluginError
 from .setup_dialog import PLUGIN_FOLDER, SetupDialog, said
 
+PAGE = "rsgeoOptions"  # what ``iface.showOptionsDialog`` opens
+
 
 def tr(text: str) -> str:
     return QCoreApplication.translate("Settings", text)
@@ -50,6 +52,7 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName(PAGE)
         system = QProcessEnvironment.systemEnvironment()
         self._environ = {name: system.value(name) for name in system.keys()}  # noqa: SIM118 - no mapping
         self._environment = child_environment(self._environ, QgsApplication.prefixPath(), sys.platform)

@@ -86,6 +86,7 @@ class SetupDialog(QDialog):
         self.python = QComboBox()
         self.python.setToolTip(tr("The Python that makes the environment: 3.11 or newer, never the one of QGIS."))
         other = QPushButton(tr("Other…"))
+        other.setAutoDefault(False)
         other.clicked.connect(self._other_python)
         python_row = QHBoxLayout()
         python_row.addWidget(self.python, 1)
@@ -103,7 +104,9 @@ class SetupDialog(QDialog):
         self.location.setPlaceholderText("https://… / …/rsgeo-wheels.zip")
         self.sha256.setPlaceholderText(tr("64 digits, from where the file comes from"))
 
-        form = QFormLayout()
+        self.fields = QWidget()
+        form = QFormLayout(self.fields)
+        form.setContentsMargins(0, 0, 0, 0)
         form.addRow(tr("Folder"), self.folder)
         form.addRow(tr("Made by"), python_row)
         form.addRow(self.from_folder)
@@ -133,7 +136,7 @@ class SetupDialog(QDialog):
 
         layout = QVBoxLayout(self)
         layout.addWidget(about)
-        layout.addLayout(form)
+        layout.addWidget(self.fields)
         layout.addWidget(self.verdict)
         layout.addWidget(self.progress)
         layout.addWidget(self.log, 1)
@@ -187,6 +190,10 @@ class SetupDialog(QDialog):
     def _judge(self, *_: object) -> None:
         running = self._installer.running
         self.stop.setEnabled(running)
+        self.fields.setEnabled(not running)
+        self.wheels.setEnabled(self.from_folder.isChecked())
+        self.location.setEnabled(self.from_bundle.isChecked())
+        self.sha256.setEnabled(self.from_bundle.isChecked())
         if running:
             self.start.setEnabled(False)
             return

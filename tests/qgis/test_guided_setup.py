@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import http.server
 import json
@@ -196,6 +197,12 @@ def test_commands_can_be_typed(tmp_path: Path) -> None:
     line = guided_setup.commands(from_folder(), "linux").splitlines()[1]
     arguments = subprocess.run(["sh", "-c", f"set -- {line}; printf '%s\\n' \"$@\""], capture_output=True, text=True, check=True).stdout.splitlines()
     assert arguments == [from_folder().steps[1].program, *from_folder().steps[1].arguments]
+
+
+def test_what_runs_the_commands_knows_qts_core_alone() -> None:
+    source = OUTSIDE.with_name("installer.py").read_text(encoding="utf-8")
+    modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qgis")}
+    assert modules == {"qgis.PyQt.QtCore"}
 
 
 # Where it goes on

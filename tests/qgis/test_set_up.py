@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,18 @@ def test_stop_ends_all_that_a_step_started(tmp_path: Path, environment: dict[str
     until(lambda: not alive(mark), 5)
 
 
+def test_what_a_step_started_is_stopped_even_if_it_does_not_listen(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
+    mark = f"deaf-{os.getpid()}"
+    child = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)  # {mark}"
+    installer = Installer()
+    told = Told(installer)
+    installer.run(plan(tmp_path / "s", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"), environment)
+    until(lambda: "deaf" in told.lines)
+    installer.cancel()
+    until(lambda: told.ended, 5)
+    until(lambda: not alive(mark), 5)
+
+
 def test_a_step_that_does_not_listen_is_stopped_all_the_same(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
     installer = Installer()
@@ -231,6 +245,56 @@ def test_the_page_tells_what_is_wrong_with_a_worker(
     until(lambda: words in page.verdict.text())
     assert words in page.report.toPlainText()
     page.hide()
+
+
+def stand_in(path: Path, needs: str = "") -> None:
+    """A wheel named rsgeo whose only word is that it works, for the way of a bundle; the slow test has the real ones."""
+    info = "rsgeo-0.1.0.dist-info"
+    files = {
+        "rsgeo/__init__.py": "",
+        "rsgeo/__main__.py": "import sys; print('all sound:', *sys.argv[1:])",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: rsgeo\nVersion: 0.1.0\n" + (f"Requires-Dist: {needs}\n" if needs else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
+        wheel.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"]))
+
+
+@pytest.mark.slow
+def test_a_bundle_becomes_an_environment_and_leaves_nothing_else(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
+    stand_in(tmp_path / "rsgeo-0.1.0-py3-none-any.whl")
+    bundle = tmp_path / "rsgeo wheels.zip"
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.write(tmp_path / "rsgeo-0.1.0-py3-none-any.whl", "wheels/rsgeo-0.1.0-py3-none-any.whl")
+    dialog = SetupDialog(environment)
+    ready: list[str] = []
+    dialog.ready.connect(ready.append)
+    until(dialog.python.count)
+    dialog.from_bundle.setChecked(True)
+    dialog.location.setText(str(bundle))
+    dialog.sha256.setText("0" * 64)
+    dialog.start.click()
+    until(lambda: "this is not the file that was meant" in dialog.verdict.text())
+
+    dialog.sha256.setText(hashlib.sha256(bundle.read_bytes()).hexdigest())
+    dialog.start.click()
+    until(lambda: ready or "stopped" in dialog.verdict.text(), 120)
+    folder = Path(guided_setup.default_folder(environment, sys.platform))
+    assert ready == [guided_setup.interpreter(str(folder), sys.platform)] and "all sound: doctor" in dialog.log.toPlainText()
+    assert sorted(path.name for path in folder.iterdir()) == ["python", guided_setup.JOURNAL]
+
+
+@pytest.mark.slow
+def test_a_wheel_that_is_missing_is_not_looked_for_elsewhere(tmp_path: Path, environment: dict[str, str], until: Callable[..., None]) -> None:
+    stand_in(tmp_path / "rsgeo-0.1.0-py3-none-any.whl", needs="numpy")
+    dialog = SetupDialog(environment)
+    until(dialog.python.count)
+    dialog.wheels.setFilePath(str(tmp_path))
+    dialog.start.click()
+    until(lambda: "stopped" in dialog.verdict.text(), 120)
+    assert "No matching distribution found for numpy" in dialog.verdict.text()
 
 
 @pytest.fixture(scope="session")

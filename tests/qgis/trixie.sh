@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests of the QGIS plugin on QGIS 3.40, in a Debian 13 of its own: tests/qgis/trixie.sh [pytest arguments]
+# The tests of the QGIS plugin on QGIS 3.40, in a Debian 13 of its own: tests/qgis/trixie.sh [pytest arguments, by default tests/qgis]
 #
 # For root on Debian or Ubuntu, with debootstrap and a network; the second run is quick. RSGEO_TRIXIE names the folder (5 GB: the system, QGIS, and a
 # virtual environment with rsgeo), by default one among the temporary files that outlive a restart. pip is told what the variables PIP_* say here.
@@ -34,7 +34,9 @@ git ls-files -z --cached --others --exclude-standard -- . ':!.venv' | tar --null
 inside '
     cd /var/tmp/checkout
     [ -e /var/tmp/rsgeo/bin/python ] || python3 -m venv /var/tmp/rsgeo
-    /var/tmp/rsgeo/bin/python -m pip install -qq -c constraints.txt --editable .
-    qgis --version 2>/dev/null || true
-    RSGEO_PYTHON=/var/tmp/rsgeo/bin/python tests/qgis/run.sh "$@"
+    /var/tmp/rsgeo/bin/python -m pip install -qq -c constraints.txt --editable . "pytest>=8.2" "bandit>=1.8" "detect-secrets>=1.5"
+    QT_QPA_PLATFORM=offscreen qgis --version
+    # Within QGIS what needs QGIS, and beside it what starts QGIS and looks at what came out.
+    RSGEO_TEST_PYTHON=/var/tmp/rsgeo/bin/python tests/qgis/run.sh "${@:-tests/qgis}"
+    /var/tmp/rsgeo/bin/python -m pytest -p no:cacheprovider "${@:-tests/qgis}"
 ' bash "$@"

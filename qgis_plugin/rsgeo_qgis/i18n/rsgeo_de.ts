@@ -2,14 +2,10 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="de" sourcelanguage="en">
 <context>
-    <name>AreaAlgorithm</name>
+    <name>Area</name>
     <message>
         <source>Attribute with a prompt for each polygon</source>
         <translation>Attribut mit einem Prompt für jedes Polygon</translation>
-    </message>
-    <message>
-        <source>Device (auto, cpu, cuda, mps)</source>
-        <translation>Gerät (auto, cpu, cuda, mps)</translation>
     </message>
     <message>
         <source>Each polygon of the layer, selected or not, gets what its attribute says; the prompt fills the rest.</source>
@@ -57,6 +53,33 @@
     <message>
         <source>rsgeo</source>
         <translation>rsgeo</translation>
+    </message>
+</context>
+<context>
+    <name>Extend</name>
+    <message>
+        <source>Area to continue over: polygons</source>
+        <translation>Gebiet, in das fortgesetzt wird: Polygone</translation>
+    </message>
+    <message>
+        <source>Continues an image that rsgeo made over more ground. The old pixels stay as they are, the new ones belong to the same world: prompt, seed, model and grid are read from the image. The result is one image of both areas.</source>
+        <translation>Setzt ein von rsgeo erzeugtes Bild in weiteres Gelände fort. Die alten Pixel bleiben, wie sie sind, die neuen gehören zur selben Welt: Prompt, Startwert, Modell und Raster werden aus dem Bild gelesen. Das Ergebnis ist ein Bild beider Gebiete.</translation>
+    </message>
+    <message>
+        <source>Extend</source>
+        <translation>Fortsetzen</translation>
+    </message>
+    <message>
+        <source>Extended image</source>
+        <translation>Fortgesetztes Bild</translation>
+    </message>
+    <message>
+        <source>Generate</source>
+        <translation>Erzeugen</translation>
+    </message>
+    <message>
+        <source>Image made by rsgeo</source>
+        <translation>Von rsgeo erzeugtes Bild</translation>
     </message>
 </context>
 <context>
@@ -114,14 +137,6 @@
         <translation>Wird als Wunsch vermerkt; ein Modell, das keine Daten gelernt hat, sagt das im Protokoll.</translation>
     </message>
     <message>
-        <source>STAC item beside the image</source>
-        <translation>STAC-Item neben dem Bild</translation>
-    </message>
-    <message>
-        <source>Seed</source>
-        <translation>Startwert</translation>
-    </message>
-    <message>
         <source>Seed: another number, another world</source>
         <translation>Startwert: eine andere Zahl, eine andere Welt</translation>
     </message>
@@ -134,16 +149,8 @@
         <translation>Synthetisches Bild</translation>
     </message>
     <message>
-        <source>The same pixels by the command line:</source>
-        <translation>Dieselben Pixel auf der Kommandozeile:</translation>
-    </message>
-    <message>
         <source>What shall not be there</source>
         <translation>Was dort nicht sein soll</translation>
-    </message>
-    <message>
-        <source>Write NAME.request.json and show the command line</source>
-        <translation>NAME.request.json schreiben und die Kommandozeile zeigen</translation>
     </message>
 </context>
 <context>
@@ -180,12 +187,39 @@
         <translation>Der Layer hat kein Koordinatenbezugssystem; setzen Sie es in den Eigenschaften des Layers.</translation>
     </message>
     <message>
+        <source>The raster</source>
+        <translation>Das Raster</translation>
+    </message>
+    <message>
         <source>{} (synthetic)</source>
         <translation>{} (synthetisch)</translation>
     </message>
     <message>
         <source>“{}” is no raster file; export it to a GeoTIFF first (Layer ▸ Save As).</source>
         <translation>„{}“ ist keine Rasterdatei; exportieren Sie sie zuerst als GeoTIFF (Layer ▸ Speichern als).</translation>
+    </message>
+</context>
+<context>
+    <name>Making</name>
+    <message>
+        <source>Device (auto, cpu, cuda, mps)</source>
+        <translation>Gerät (auto, cpu, cuda, mps)</translation>
+    </message>
+    <message>
+        <source>STAC item beside the image</source>
+        <translation>STAC-Item neben dem Bild</translation>
+    </message>
+    <message>
+        <source>Seed</source>
+        <translation>Startwert</translation>
+    </message>
+    <message>
+        <source>The same pixels by the command line:</source>
+        <translation>Dieselben Pixel auf der Kommandozeile:</translation>
+    </message>
+    <message>
+        <source>Write NAME.request.json beside the image, and show the command line that makes the same pixels</source>
+        <translation>NAME.request.json neben das Bild schreiben und die Kommandozeile zeigen, die dieselben Pixel erzeugt</translation>
     </message>
 </context>
 <context>
