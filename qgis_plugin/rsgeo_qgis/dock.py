@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
     QgsSettings,
 )
 from qgis.gui import QgsDateTimeEdit, QgsDockWidget, QgsDoubleSpinBox, QgsFileWidget, QgsSpinBox
@@ -23,6 +24,7 @@ from qgis.PyQt.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QPlainTextEdit,
     QProgressBar,
@@ -44,7 +46,7 @@ from .protocol import Cancelled, Event, WorkerError
 
 HISTORY_SETTING = "rsgeo/history"
 VARIANTS = 4
-_THUMBNAIL = 128
+_THUMBNAIL = 76
 _LARGEST_SEED = 2**31 - 1
 
 
@@ -71,6 +73,7 @@ class Dock(QgsDockWidget):
         self._tool = DrawPolygon(self._canvas)
         self._tool.drawn.connect(self.use_polygon)
         self._band = outline(self._canvas)
+        self._canvas.destinationCrsChanged.connect(self._show_area)
         self._build()
         self._list_history()
         self._idle()
@@ -78,6 +81,7 @@ class Dock(QgsDockWidget):
     def close_for_good(self) -> None:
         """End the worker and take the drawing off the map: for unloading."""
         self._jobs.stop()
+        self._canvas.destinationCrsChanged.disconnect(self._show_area)
         self._canvas.unsetMapTool(self._tool)
         scene = self._canvas.scene()
         for item in (self._band, self._tool.band):
@@ -86,7 +90,7 @@ class Dock(QgsDockWidget):
     # The form
 
     def _build(self) -> None:
-        self.draw, self.map_extent = QPushButton(tr("Draw area")), QPushButton(tr("Take the map's extent"))
+        self.draw, self.map_extent = QPushButton(tr("Draw area")), QPushButton(tr("Map extent"))
         self.draw.setToolTip(tr("Left button: a corner. Right button: done. Escape: the last corner was none."))
         self.draw.clicked.connect(lambda: self._canvas.setMapTool(self._tool))
         self.map_extent.clicked.connect(self.use_map_extent)
@@ -97,6 +101,7 @@ class Dock(QgsDockWidget):
         self.date = QgsDateTimeEdit()
         self.date.setDisplayFormat("yyyy-MM-dd")
         self.date.setAllowNull(True)
+        self.date.setNullRepresentation(tr("not said"))
         self.date.clear()
         self.gsd = QgsDoubleSpinBox()
         self.gsd.setRange(0.0, 10_000.0)
@@ -134,10 +139,13 @@ class Dock(QgsDockWidget):
         grid = QGridLayout()
         for number, button in enumerate(self.thumbnails):
             button.clicked.connect(lambda _=False, button=button: self._take_variant(button))
-            grid.addWidget(button, number // 2, number % 2)
+            grid.addWidget(button, 0, number)
         self.past = QTreeWidget()
         self.past.setHeaderLabels([tr("When"), tr("Prompt"), tr("Seed")])
         self.past.setRootIsDecorated(False)
+        self.past.header().setStretchLastSection(False)
+        self.past.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.past.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.past.itemSelectionChanged.connect(self._idle_buttons)
         self.again, self.vary, self.copy = QPushButton(tr("Again")), QPushButton(tr("Vary seed")), QPushButton(tr("Copy as command line"))
         self.again.clicked.connect(lambda: self._repeat(vary=False))
@@ -151,11 +159,14 @@ class Dock(QgsDockWidget):
         column.addLayout(grid)
         column.addWidget(QLabel(tr("Made before")))
         column.addWidget(self.past, 1)
-        column.addLayout(_row(self.again, self.vary, self.copy))
+        column.addLayout(_row(self.again, self.vary))
+        column.addWidget(self.copy)
         inner, scroll = QWidget(), QScrollArea()
         inner.setLayout(column)
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
+        scroll.setMinimumWidth(inner.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
         self.setWidget(scroll)
 
     def use_polygon(self, polygon: QgsGeometry) -> None:
@@ -163,14 +174,14 @@ class Dock(QgsDockWidget):
         self._canvas.unsetMapTool(self._tool)
         crs = self._map_crs()
         if crs:
-            self._take_area(request.area_wkt(polygon.asWkt(17), crs), polygon, tr("drawn"))
+            self._take_area(request.area_wkt(polygon.asWkt(17), crs), tr("drawn"))
 
     def use_map_extent(self) -> None:
         """Take what the map shows as the area."""
         crs, box = self._map_crs(), self._canvas.extent()
         if crs:
             fields = request.area_bounds(box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum(), crs)
-            self._take_area(fields, QgsGeometry.fromRect(box), tr("the map's extent"))
+            self._take_area(fields, tr("the map's extent"))
 
     def _map_crs(self) -> str:
         """The map's CRS for rsgeo; empty, and said so, if it has none."""
@@ -180,15 +191,21 @@ class Dock(QgsDockWidget):
             self.status.setText(tr("The map has no coordinate reference system; set the project's."))
             return ""
 
-    def _take_area(self, fields: request.Fields, shape: QgsGeometry | None, said: str) -> None:
+    def _take_area(self, fields: request.Fields, said: str) -> None:
         self._area = fields
         self.area.setText(f"{said} ({fields['aoi_crs'].split('[')[0]})")
-        crs = self._canvas.mapSettings().destinationCrs()
-        if shape is None:
-            self._band.setToGeometry(QgsGeometry(), None)
-        else:
-            self._band.setToGeometry(shape, crs)
+        self._show_area()
         self._idle_buttons()
+
+    def _show_area(self) -> None:
+        """Draw the area where it lies in the map's present CRS."""
+        if self._area is None:
+            return
+        bounds = self._area.get("bounds")
+        shape = QgsGeometry.fromRect(QgsRectangle(*bounds)) if bounds else QgsGeometry.fromWkt(self._area["aoi"])
+        crs = QgsCoordinateReferenceSystem()
+        crs.createFromUserInput(self._area["aoi_crs"])
+        self._band.setToGeometry(shape, crs)
 
     def asked(self) -> request.Fields | None:
         """What the form says, as a request; None if no area is chosen."""
@@ -215,10 +232,7 @@ class Dock(QgsDockWidget):
         else:
             self.date.clear()
         fields = {name: ask[name] for name in ("aoi", "aoi_crs", "bounds") if name in ask}
-        shape = QgsGeometry.fromWkt(ask["aoi"]) if "aoi" in ask else None
-        # It is drawn only where it needs no transformation: what counts is what is sent.
-        same = QgsCoordinateReferenceSystem(ask["aoi_crs"]) == self._canvas.mapSettings().destinationCrs()
-        self._take_area(fields, shape if same else None, tr("as before"))
+        self._take_area(fields, tr("as before"))
 
     # What is asked
 
@@ -390,4 +404,5 @@ def _thumbnail(parent: QWidget) -> QToolButton:
     button = QToolButton(parent)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
     button.setIconSize(QSize(_THUMBNAIL, _THUMBNAIL))
+    button.setAutoRaise(True)
     return button

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from qgis.core import Qgis, QgsApplication, QgsSettings
 from qgis.PyQt.QtCore import QCoreApplication, QProcessEnvironment
@@ -12,6 +14,8 @@ from . import discover
 from .env import child_environment
 from .process import Launch
 from .protocol import WorkerError
+
+MODELS_SETTING = "rsgeo/models"
 
 
 def plugin_version() -> str:
@@ -35,6 +39,16 @@ def launch(folder: str) -> Launch:
         )
     client = f"rsgeo_qgis {plugin_version()} / QGIS {Qgis.version()}"
     return Launch(python, environment, folder, client, QgsApplication.locale())
+
+
+def remember_models(answer: Mapping[str, Any]) -> None:
+    """Keep which models a worker told of, for the lists to choose from."""
+    QgsSettings().setValue(MODELS_SETTING, [str(model["name"]) for model in answer.get("models", ())])
+
+
+def known_models() -> list[str]:
+    """The models that a worker told of last; none before there was one."""
+    return [str(name) for name in QgsSettings().value(MODELS_SETTING) or []]
 
 
 def _environ() -> dict[str, str]:

@@ -150,7 +150,10 @@ class Mark:
     def put_on(self, layer: QgsRasterLayer) -> None:
         """Name, colours and metadata: whoever sees the layer in QGIS sees that it is synthetic."""
         layer.setName(tr("{} (synthetic)").format(_short(self.prompt) or self.model))
-        layer.setRenderer(QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3))
+        colours = QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
+        # The mask of the file is offered as one more band; without it what lies outside of the area would be black.
+        colours.setAlphaBand(layer.renderer().alphaBand())
+        layer.setRenderer(colours)
         # The date asked for is no date of capture, so the layer has no place in time.
         layer.temporalProperties().setIsActive(False)
         # What the file's own metadata (NAME.qmd, which rsgeo writes) says stays.

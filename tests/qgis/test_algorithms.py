@@ -29,8 +29,8 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QTimer
-from rsgeo_qgis.layers import Marker
+from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QSize, QTimer
+from rsgeo_qgis.layers import Mark, Marker
 from rsgeo_qgis.plugin import Plugin
 
 FIELD = "POLYGON ((15 49.65, 15.01 49.65, 15.01 49.66, 15 49.66, 15 49.65))"
@@ -376,6 +376,15 @@ def test_a_loaded_result_is_marked(provider, worker, tmp_path) -> None:
     assert (renderer.redBand(), renderer.greenBand(), renderer.blueBand()) == (1, 2, 3)
     assert not Marker.waiting  # used up
     QgsProject.instance().clear()
+
+
+def test_what_lies_outside_of_the_area_stays_transparent(qgis_app, tmp_path) -> None:
+    path = shutil.copy(Path(__file__).resolve().parents[1] / "data" / "rasters" / "masks" / "cog_uint8_rgb_mask.tif", tmp_path)
+    layer = QgsRasterLayer(str(path))
+    Mark("a lake", "rsgeo-mini", 3, "Apache-2.0").put_on(layer)
+    assert layer.renderer().alphaBand() == 4
+    assert layer.previewAsImage(QSize(64, 64)).hasAlphaChannel()
+    assert layer.metadata().licenses() == ["Apache-2.0"]
 
 
 def test_the_request_beside_the_output(provider, worker, feedback, tmp_path) -> None:

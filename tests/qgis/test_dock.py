@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("qgis.core", reason="QGIS is not in this Python; tests/qgis/run.sh runs these")
 pytest.importorskip("pytest_qgis", reason="pytest-qgis is not in this Python; tests/qgis/run.sh runs these")
 
-from qgis.core import QgsApplication, QgsCoordinateReferenceSystem, QgsGeometry, QgsProject, QgsRectangle, QgsSettings
+from qgis.core import QgsApplication, QgsCoordinateReferenceSystem, QgsCoordinateTransform, QgsGeometry, QgsProject, QgsRectangle, QgsSettings
 from qgis.gui import QgsMapMouseEvent
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from rsgeo_qgis import dock as dock_module
@@ -119,6 +119,16 @@ def test_a_drawn_area(dock, use, qgis_iface) -> None:
         tool.canvasReleaseEvent(event)
     ask = dock.asked()["ask"]
     assert ask["aoi_crs"] == "EPSG:32633" and QgsGeometry.fromWkt(ask["aoi"]).area() == pytest.approx(canvas.mapUnitsPerPixel() ** 2 * 5000, rel=0.05)
+
+
+def test_the_area_stays_in_its_place_when_the_map_gets_another_crs(dock, use, qgis_iface) -> None:
+    dock.use_map_extent()
+    before = dock.asked()["ask"]
+    qgis_iface.mapCanvas().setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    assert dock.asked()["ask"] == before
+    map_crs, degrees = QgsCoordinateReferenceSystem("EPSG:32633"), QgsCoordinateReferenceSystem("EPSG:4326")
+    there = QgsCoordinateTransform(map_crs, degrees, QgsProject.instance()).transformBoundingBox(QgsRectangle(*before["bounds"]))
+    assert dock._band.asGeometry().boundingBox().center().distance(there.center()) < 0.001
 
 
 def test_four_variants_and_taking_one(dock, use, asked) -> None:
@@ -243,8 +253,9 @@ def test_the_window_stays_alive(dock, use) -> None:
     assert min(longest) < 0.3
 
 
-def test_unloading_ends_the_worker(dock, use) -> None:
+def test_unloading_ends_the_worker(qgis_app, qgis_iface, use) -> None:
     use("ok", "--steps", "1000", "--delay", "0.02")
+    dock = Dock(qgis_iface)
     dock.use_map_extent()
     dock.generate.click()
     wait(lambda: dock.bar.format().startswith("Computing"))

@@ -7,6 +7,8 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProcessingOutputString
 
+from .. import diagnostics
+from ..installation import remember_models
 from ..running import ask, run_folder, told
 from .base import Parameters, RsgeoAlgorithm
 
@@ -37,8 +39,13 @@ class CheckInstallation(RsgeoAlgorithm):
         with told(feedback), run_folder() as folder:
             found = ask(folder, feedback, "describe")
         facts = {name: value for name, value in found.items() if name not in ("event", "id", "pid")}
-        for name, value in facts.items():
-            feedback.pushInfo(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+        remember_models(found)
+        feedback.pushInfo(self.tr("Python: {} ({})").format(found["interpreter"], found.get("python", "")))
+        feedback.pushInfo(self.tr("rsgeo: {}").format(found.get("rsgeo", "")))
+        for model in diagnostics.models(found):
+            feedback.pushInfo(self.tr("Model: {}").format(model))
+        for device in diagnostics.devices(found):
+            feedback.pushInfo(self.tr("Device: {}").format(device))
         return {
             "PYTHON": found["interpreter"],
             "VERSION": str(found.get("rsgeo", "")),

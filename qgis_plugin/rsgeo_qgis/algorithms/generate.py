@@ -13,11 +13,11 @@ from qgis.core import (
     QgsProcessingParameterDistance,
     QgsProcessingParameterNumber,
     QgsProcessingParameterString,
-    QgsSettings,
     QgsUnitTypes,
 )
 
 from .. import layers, request
+from ..installation import known_models
 from .area import AreaAlgorithm
 from .base import Parameters, advanced, explained, said
 
@@ -66,9 +66,8 @@ class Generate(AreaAlgorithm):
         crs = QgsProcessingParameterCrs(self.CRS, self.tr("CRS of the image; empty: the UTM zone of the area"), None, True)
         negative = QgsProcessingParameterString(self.NEGATIVE, self.tr("What shall not be there"), "", optional=True)
         model = QgsProcessingParameterString(self.MODEL, self.tr("Model"), request.DEFAULT_MODEL, optional=True)
-        models = QgsSettings().value("rsgeo/models", []) or []
-        if len(models) > 1:
-            model.setMetadata({"widget_wrapper": {"value_hints": list(models)}})
+        if len(known_models()) > 1:
+            model.setMetadata({"widget_wrapper": {"value_hints": known_models()}})
         seed = QgsProcessingParameterNumber(self.SEED, self.tr("Seed: another number, another world"), _INTEGER, 0, True, 0)
         steps = QgsProcessingParameterNumber(self.STEPS, self.tr("Inference steps; empty: the model's own"), _INTEGER, None, True, 1, 1000)
         guidance = QgsProcessingParameterNumber(
