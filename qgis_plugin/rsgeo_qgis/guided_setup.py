@@ -24,10 +24,10 @@ from .sentence import PluginError
 JOURNAL = "rsgeo-setup.json"  # in the folder of a set-up: how far it came; also the sign that the folder is one
 MEGABYTE = 2**20
 
-# Measured on Linux with PyTorch for the CPU: 94 wheels of 366 MB hold 1236 MB and become 1656 MB, byte code and pip included.
+# Measured on Linux: 94 wheels with PyTorch for the CPU, 366 MB, hold 1236 MB and become 1656 MB, byte code and pip included.
 _INSTALLED_PER_CONTENT = 1.3
 _ENVIRONMENT_BYTES = 40 * MEGABYTE
-# The least that a bundle becomes: itself, its wheels, and what they hold (1.8 times as much where it is mostly libraries for CUDA).
+# The least that a bundle becomes: itself, its wheels, and what they hold: twice as much where it is mostly libraries for CUDA (2.8 to 5.4 GB).
 _SPACE_PER_BUNDLE = 4.0
 _LONGEST_FOLDER_ON_WINDOWS = 100  # the longest path within PyTorch and the limit of 260 leave no more
 

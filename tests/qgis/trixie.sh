@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The tests of the QGIS plugin on QGIS 3.40, in a Debian 13 of its own: tests/qgis/trixie.sh [pytest arguments, by default tests/qgis]
 #
-# For root on Debian or Ubuntu, with debootstrap and a network; the second run is quick. RSGEO_TRIXIE names the folder (5 GB: the system, QGIS, and a
-# virtual environment with rsgeo), by default one among the temporary files that outlive a restart. pip is told what the variables PIP_* say here.
+# For root on Debian or Ubuntu, with debootstrap and a network; the second run is quick. RSGEO_TRIXIE names the folder, by default one among the temporary
+# files that outlive a restart; it takes 8 GB for the system, QGIS and a virtual environment with rsgeo, and as much again while the slow tests run.
+# pip is told what the variables PIP_* say here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +12,7 @@ packages=(qgis python3-qgis xvfb xdotool openbox python3-venv qttools5-dev-tools
 
 [ "$(id -u)" = 0 ] || { echo "Run this as root: it makes a system of its own and enters it." >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "There is no debootstrap; install the package of that name." >&2; exit 1; }
-# What is mounted here is seen by nobody else, and goes with this script.
+# What is mounted from here on is seen by nobody else, and goes with this script.
 [ -n "${RSGEO_OWN_MOUNTS:-}" ] || RSGEO_OWN_MOUNTS=1 exec unshare --mount "tests/qgis/$(basename "$0")" "$@"
 
 [ -e "$root/usr/bin/apt-get" ] || debootstrap --variant=minbase trixie "$root"
@@ -28,6 +29,7 @@ inside() { chroot "$root" env -i "${variables[@]}" bash -euo pipefail -c "$@"; }
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt" # pip trusts there what it trusts here
 
 rm -rf "$root/var/tmp/checkout"
+trap 'rm -rf "$root"/tmp/pytest-of-*' EXIT
 mkdir -p "$root/var/tmp/checkout" "$root/var/tmp/home"
 git ls-files -z --cached --others --exclude-standard -- . ':!.venv' | tar --null --files-from=- --create | tar --extract -C "$root/var/tmp/checkout"
 # shellcheck disable=SC2016
