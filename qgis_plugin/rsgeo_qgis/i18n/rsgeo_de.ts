@@ -119,169 +119,6 @@
     </message>
     <message>
         <source>Generating</source>
-        <translation>Bild wird erzeugt</translation>
-    </message>
-    <message>
-        <source>Image file</source>
-        <translation>Bilddatei</translation>
-    </message>
-    <message>
-        <source>Left button: a corner. Right button: done. Escape: the last corner was none.</source>
-        <translation>Linke Taste: eine Ecke. Rechte Taste: fertig. Escape: die letzte Ecke war keine.</translation>
-    </message>
-    <message>
-        <source>Made before</source>
-        <translation>Früher erzeugt</translation>
-    </message>
-    <message>
-        <source>Map extent</source>
-        <translation>Kartenausschnitt</translation>
-    </message>
-    <message>
-        <source>No area yet.</source>
-        <translation>Noch kein Gebiet.</translation>
-    </message>
-    <message>
-        <source>Planning</source>
-        <translation>Aufwand wird berechnet</translation>
-    </message>
-    <message>
-        <source>Preview</source>
-        <translation>Vorschau</translation>
-    </message>
-    <message>
-        <source>Preview: {}</source>
-        <translation>Vorschau: {}</translation>
-    </message>
-    <message>
-        <source>Prompt</source>
-        <translation>Prompt</translation>
-    </message>
-    <message>
-        <source>Seed</source>
-        <translation>Startwert</translation>
-    </message>
-    <message>
-        <source>Seed {}</source>
-        <translation>Startwert {}</translation>
-    </message>
-    <message>
-        <source>The 256 × 256 px around the middle of the map: the very pixels of the image.</source>
-        <translation>Die 256 × 256 Pixel um die Mitte der Karte: eben die Pixel des Bildes.</translation>
-    </message>
-    <message>
-        <source>The map has no coordinate reference system; set the project's.</source>
-        <translation>Die Karte hat kein Koordinatenbezugssystem; geben Sie dem Projekt eines.</translation>
-    </message>
-    <message>
-        <source>The same preview with four seeds; a click on one takes its seed.</source>
-        <translation>Dieselbe Vorschau mit vier Startwerten; ein Klick auf eine übernimmt ihren.</translation>
-    </message>
-    <message>
-        <source>Variant {} of {}</source>
-        <translation>Variante {} von {}</translation>
-    </message>
-    <message>
-        <source>Vary seed</source>
-        <translation>Anderer Startwert</translation>
-    </message>
-    <message>
-        <source>What shall be there? For example: vineyards on a slope</source>
-        <translation>Was soll dort sein? Zum Beispiel: vineyards on a slope</translation>
-    </message>
-    <message>
-        <source>When</source>
-        <translation>Wann</translation>
-    </message>
-    <message>
-        <source>Writing the request</source>
-        <translation>Anfrage wird geschrieben</translation>
-    </message>
-    <message>
-        <source>Written: {}</source>
-        <translation>Geschrieben: {}</translation>
-    </message>
-    <message>
-        <source>[temporary file]</source>
-        <translation>[temporäre Datei]</translation>
-    </message>
-    <message>
-        <source>as before</source>
-        <translation>wie damals</translation>
-    </message>
-    <message>
-        <source>drawn</source>
-        <translation>gezeichnet</translation>
-    </message>
-    <message>
-        <source>not said</source>
-        <translation>nicht genannt</translation>
-    </message>
-    <message>
-        <source>rsgeo: synthetic images</source>
-        <translation>rsgeo: synthetische Bilder</translation>
-    </message>
-    <message>
-        <source>the map's extent</source>
-        <translation>Kartenausschnitt</translation>
-    </message>
-    <message>
-        <source>the model's own</source>
-        <translation>die des Modells</translation>
-    </message>
-    <message>
-        <source>{} was written and cannot be shown.</source>
-        <translation>{} wurde geschrieben und kann nicht angezeigt werden.</translation>
-    </message>
-</context>
-<context>
-    <name>Dock</name>
-    <message>
-        <source>Again</source>
-        <translation>Noch einmal</translation>
-    </message>
-    <message>
-        <source>Area</source>
-        <translation>Gebiet</translation>
-    </message>
-    <message>
-        <source>Cancel</source>
-        <translation>Abbrechen</translation>
-    </message>
-    <message>
-        <source>Cancelled; nothing is written.</source>
-        <translation>Abgebrochen; es wurde nichts geschrieben.</translation>
-    </message>
-    <message>
-        <source>Copied: {}</source>
-        <translation>Kopiert: {}</translation>
-    </message>
-    <message>
-        <source>Copy as command line</source>
-        <translation>Als Kommandozeile kopieren</translation>
-    </message>
-    <message>
-        <source>Date</source>
-        <translation>Datum</translation>
-    </message>
-    <message>
-        <source>Draw area</source>
-        <translation>Gebiet zeichnen</translation>
-    </message>
-    <message>
-        <source>Four variants</source>
-        <translation>Vier Varianten</translation>
-    </message>
-    <message>
-        <source>GSD</source>
-        <translation>Bodenauflösung</translation>
-    </message>
-    <message>
-        <source>Generate</source>
-        <translation>Erzeugen</translation>
-    </message>
-    <message>
-        <source>Generating</source>
         <translation>Wird erzeugt</translation>
     </message>
     <message>
@@ -295,6 +132,10 @@
     <message>
         <source>Made before</source>
         <translation>Früher erzeugt</translation>
+    </message>
+    <message>
+        <source>Map extent</source>
+        <translation>Kartenausschnitt</translation>
     </message>
     <message>
         <source>No area yet.</source>
@@ -323,10 +164,6 @@
     <message>
         <source>Seed {}</source>
         <translation>Startwert {}</translation>
-    </message>
-    <message>
-        <source>Take the map's extent</source>
-        <translation>Den Kartenausschnitt nehmen</translation>
     </message>
     <message>
         <source>The 256 × 256 px around the middle of the map: the very pixels of the image.</source>
@@ -375,6 +212,10 @@
     <message>
         <source>drawn</source>
         <translation>gezeichnet</translation>
+    </message>
+    <message>
+        <source>not said</source>
+        <translation>nicht genannt</translation>
     </message>
     <message>
         <source>rsgeo: synthetic images</source>
