@@ -42,6 +42,7 @@ from .draw import DrawPolygon, outline
 from .history import Entry
 from .jobs import Job, Jobs
 from .layers import LayerError
+from .leftovers import Leftovers
 from .protocol import Cancelled, Event, WorkerError
 
 HISTORY_SETTING = "rsgeo/history"
@@ -63,6 +64,7 @@ class Dock(QgsDockWidget):
         self._iface, self._canvas = iface, iface.mapCanvas()
         self._area: request.Fields | None = None
         self._preview_layer = ""
+        self._leftovers: Leftovers | None = None
         self._entries = history.from_text(QgsSettings().value(HISTORY_SETTING) or "[]")
         self._jobs = Jobs(self)
         self._jobs.began.connect(self._began)
@@ -266,6 +268,7 @@ class Dock(QgsDockWidget):
         if not output.lower().endswith((".tif", ".tiff")):
             output += ".tif"
         how = request.runtime(stay=True)
+        self._leftovers = Leftovers(output)
         self._jobs.add(
             [
                 Job("plan", tr("Planning"), {"request": asked, **how}, self._show_plan),
@@ -372,6 +375,8 @@ class Dock(QgsDockWidget):
         self._iface.messageBar().pushWarning("rsgeo", message)
 
     def _failed(self, error: WorkerError | Cancelled) -> None:
+        if self._leftovers is not None:
+            self._leftovers.remove(job=isinstance(error, Cancelled))
         if isinstance(error, Cancelled):
             self.status.setText(tr("Cancelled; nothing is written."))
             return

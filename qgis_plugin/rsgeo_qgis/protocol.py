@@ -158,7 +158,7 @@ def died(exit_code: int, crashed: bool, stderr: str) -> WorkerError:
     killed = crashed or exit_code in (-9, 137)
     how = "was ended by the system" if killed else f"ended with code {exit_code}"
     hint = "Most likely memory ran out: take a smaller area." if killed else "The log holds the last words of rsgeo."
-    return WorkerError("worker_died", f"rsgeo {how} before it was done; nothing is written.", hint, stderr)
+    return WorkerError("worker_died", f"rsgeo {how} before it was done; there is no image.", hint, stderr)
 
 
 def ends(event: Event, ident: str) -> bool:

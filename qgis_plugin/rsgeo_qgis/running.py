@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +12,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QTemporaryDir
 from . import report, request
 from .installation import launch
 from .layers import LayerError
+from .leftovers import Leftovers
 from .process import Worker
 from .protocol import Cancelled, Event, WorkerError
 
@@ -62,10 +60,9 @@ def ask(folder: str, feedback: QgsProcessingFeedback, op: str, **fields: Any) ->
 def make(folder: str, feedback: QgsProcessingFeedback, asked: dict[str, Any], output: str, device: str, write_request: bool = False) -> Event:
     """Plan, say what it will cost, then run: the file is at ``output``, and its request beside it if wished.
 
-    Raises WorkerError, Cancelled, and then leaves nothing there.
+    Raises WorkerError and Cancelled; then there is no image, nor a part of one.
     """
-    start = launch(folder)
-    listen = Listener(feedback)
+    start, listen, left = launch(folder), Listener(feedback), Leftovers(output)
     try:
         with Worker(start) as worker:
             how = request.runtime(device)
@@ -76,21 +73,14 @@ def make(folder: str, feedback: QgsProcessingFeedback, asked: dict[str, Any], ou
             done = worker.call("run", listen, feedback.isCanceled, request=asked, output=output, **how)
             if write_request:
                 worker.call("request", listen, feedback.isCanceled, request=asked, output=request.request_path(output))
-    except (Cancelled, WorkerError):
-        remove_leftovers(output)
+    except Cancelled:
+        left.remove(job=True)
+        raise
+    except WorkerError:
+        # What was finished stays for the same run to go on from.
+        left.remove(job=False)
         raise
     return done
-
-
-def remove_leftovers(output: str) -> None:
-    """What a worker that was killed while it wrote ``output`` could not remove: parts and job folder, all hidden beside it."""
-    folder, name = os.path.split(output)
-    hidden = os.path.join(glob.escape(folder), f".{glob.escape(name[:32])}.*")
-    for path in glob.glob(hidden):
-        if path.endswith(".rsgeo-job"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif ".part" in os.path.basename(path):
-            os.unlink(path)
 
 
 class Listener:

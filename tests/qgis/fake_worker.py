@@ -124,6 +124,10 @@ class Worker:
         self.cancelled.clear()
         self.part = output.with_name(f".{output.name[:32]}.{os.getpid():08x}.part")
         self.part.write_bytes(b"unfinished")
+        if self.mode == "hang":
+            # What only a worker that is killed leaves: a folder of parts, and the finished work of a large area.
+            output.with_name(f".{output.name[:32]}.xyz.part").mkdir()
+            output.with_name(f"{output.name}.job").mkdir()
         self.say(event="progress", id=ident, stage="load", done=1, total=1)
         self.warn(ident)
         for step in range(self.options.steps):

@@ -13,7 +13,7 @@ PLUGIN = Path(__file__).resolve().parents[2] / "qgis_plugin" / "rsgeo_qgis"
 MODULES = sorted(PLUGIN.rglob("*.py"))
 
 # QGIS.md D10: these are tested everywhere, so they know no QGIS; process.py knows Qt's core alone.
-WITHOUT_QGIS = {"protocol.py", "request.py", "report.py", "history.py", "env.py", "discover.py", "guided_setup.py", "diagnostics.py"}
+WITHOUT_QGIS = {"protocol.py", "request.py", "report.py", "history.py", "leftovers.py", "env.py", "discover.py", "guided_setup.py", "diagnostics.py"}
 ENUM_OWNERS = ("Qt", "Q", "Qgis", "Qgs")
 NOT_ENUMS = {"PyQt", "QtCore", "QtGui", "QtWidgets"}
 
