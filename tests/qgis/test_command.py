@@ -82,6 +82,7 @@ def pixels(path: Path) -> tuple[Any, ...]:
         return dataset.crs, dataset.transform, dataset.shape, dataset.read().tobytes(), dataset.dataset_mask().tobytes()
 
 
+@pytest.mark.slow
 def test_generate_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
     here, there, again = (tmp_path / name for name in ("my image.tif", "there.tif", "again.tif"))
     done = process("rsgeo:generate", AOI=FIELD, PROMPT="green fields", GSD=20, STEPS=2, SEED=4, WRITE_REQUEST=1, OUTPUT=here)
@@ -94,6 +95,7 @@ def test_generate_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path)
     assert pixels(here) == pixels(again)
 
 
+@pytest.mark.slow
 def test_prompts_by_polygon_are_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
     here, there = tmp_path / "here.tif", tmp_path / "there.tif"
     process("rsgeo:generate", AOI=ZONES, PROMPT_FIELD="use", GSD=20, STEPS=2, CRS="EPSG:3035", OUTPUT=here)
@@ -102,6 +104,7 @@ def test_prompts_by_polygon_are_the_command_line_to_the_pixel(process: Run, tmp_
     assert pixels(here) == pixels(there)
 
 
+@pytest.mark.slow
 def test_extend_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
     first, here, there = tmp_path / "first.tif", tmp_path / "here.tif", tmp_path / "there.tif"
     bounds = ["5.98", "50.09", "5.99", "50.1"]
