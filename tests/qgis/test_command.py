@@ -1,6 +1,6 @@
 """`qgis_process` in an empty home, with the plugin copied into it: what a script or a server does. No QGIS module is needed here.
 
-The pixels are compared with the command line's; the worker is the real one, of RSGEO_TEST_PYTHON or the Python that runs these tests.
+The pixels are compared with the command line's; the worker is the real one, of RSGEO_PYTHON or the Python that runs these tests.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def environment(home: Path, python: str = "") -> dict[str, str]:
     """All that QGIS sees: never the virtual environment that these tests run in, on which it would crash."""
     own = {"PATH": "/usr/bin:/bin", "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "QT_QPA_PLATFORM": "offscreen", "LANG": "C.UTF-8"}
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "RSGEO_CACHE": os.environ["RSGEO_CACHE"]}
-    return {**own, **threads, "RSGEO_PYTHON": python or os.environ.get("RSGEO_TEST_PYTHON", sys.executable)}
+    return {**own, **threads, "RSGEO_PYTHON": python or os.environ.get("RSGEO_PYTHON", sys.executable)}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def process(home: Path) -> Run:
 
 
 def command_line(*words: str) -> None:
-    python = os.environ.get("RSGEO_TEST_PYTHON", sys.executable)
+    python = os.environ.get("RSGEO_PYTHON", sys.executable)
     subprocess.run([python, "-m", "rsgeo", *words], check=True, capture_output=True, timeout=300, cwd=ROOT)
 
 

@@ -1,6 +1,6 @@
 """A layer in QGIS asks for the very area that its file asks for on the command line: equal requests give equal pixels.
 
-With the real `rsgeo worker`, of RSGEO_TEST_PYTHON or the checkout's .venv; no model is run.
+With the real `rsgeo worker`, of RSGEO_PYTHON or the checkout's .venv; no model is run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rsgeo_qgis.running import ask, run_folder, told
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "aoi"
 ROOT = DATA.parents[2]
-RSGEO_PYTHON = os.environ.get("RSGEO_TEST_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
+RSGEO_PYTHON = os.environ.get("RSGEO_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
 
 COMMAND_LINE = """
 import json, sys, warnings
@@ -47,7 +47,7 @@ print(resolve(Ask(**json.loads(sys.argv[1]))).request.canonical_json())
 @pytest.fixture(scope="module", autouse=True)
 def rsgeo(qgis_app: QgsApplication) -> Iterator[None]:
     if not os.path.exists(RSGEO_PYTHON):
-        pytest.skip(f"there is no Python with rsgeo at {RSGEO_PYTHON}; run make, or set RSGEO_TEST_PYTHON")
+        pytest.skip(f"there is no Python with rsgeo at {RSGEO_PYTHON}; run make, or set RSGEO_PYTHON")
     patch = pytest.MonkeyPatch()
     patch.setenv("RSGEO_PYTHON", RSGEO_PYTHON)
     plugin = Plugin(None)

@@ -54,7 +54,7 @@ def display() -> Iterator[str]:
 
 
 def test_the_zip_in_a_window(display: str, tmp_path: Path) -> None:
-    python = os.environ.get("RSGEO_TEST_PYTHON", sys.executable)
+    python = os.environ.get("RSGEO_PYTHON", sys.executable)
     home, folder, profiles = tmp_path / "home", tmp_path / "out", tmp_path / "profiles"
     settings = profiles / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     for path in (home, folder, settings.parent):

@@ -39,6 +39,6 @@ inside '
     /var/tmp/rsgeo/bin/python -m pip install -qq -c constraints.txt --editable . "pytest>=8.2" "bandit>=1.8" "detect-secrets>=1.5"
     QT_QPA_PLATFORM=offscreen qgis --version
     # Within QGIS what needs QGIS, and beside it what starts QGIS and looks at what came out.
-    RSGEO_TEST_PYTHON=/var/tmp/rsgeo/bin/python tests/qgis/run.sh "${@:-tests/qgis}"
+    RSGEO_PYTHON=/var/tmp/rsgeo/bin/python tests/qgis/run.sh "${@:-tests/qgis}"
     /var/tmp/rsgeo/bin/python -m pytest -p no:cacheprovider "${@:-tests/qgis}"
 ' bash "$@"
