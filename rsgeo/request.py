@@ -95,7 +95,10 @@ class PhaseRecord(_Record):
 
 
 class Synthesis(_Record):
-    """The plan by which windows cover the area; ``version`` changes whenever the same plan would give other pixels."""
+    """The plan by which windows cover the area.
+
+    ``plan`` is its name (`rsgeo.synthesis.phases.plan_named`); ``version`` changes whenever the same plan would give other pixels.
+    """
 
     plan: str
     version: Literal[1] = 1
@@ -191,18 +194,20 @@ class Ask:
 
     Exactly one place is needed: ``aoi``, ``bounds``, ``like``, ``from_file`` or ``request_file`` (``like`` may come with ``aoi``).
     ``aoi`` is a path, a GeoJSON mapping, a geometry or a GeoDataFrame. ``bounds`` is (west, south, east, north) in ``aoi_crs``, degrees by
-    default. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text so that the lattice is exact. ``cloud_cover`` is percent.
+    default. ``request_file`` is a JSON file of a `Request`, or a `Request`. ``gsd`` is metres, ``resolution`` CRS units; both are decimal text
+    so that the lattice is exact. ``cloud_cover`` is percent.
     ``prompt_field`` names the attribute that holds each polygon's prompt, in ``prompt_layer`` (what ``aoi`` may be; default all features of
     ``aoi``); ``prompt_map``, a mapping or a JSON file of one, says what prompt an attribute's value stands for. ``samples`` (2 to `MOST_SAMPLES`)
     draws so many worlds, of which sample k (from 0) is exactly the world of ``seed`` + k alone; ``samples_as`` says what of them is written
-    (`SamplesRecord`; default statistics). 1 takes one world alone out of a stored request of several.
+    (`SamplesRecord`; default statistics). 1 takes one world alone out of a stored request of several. ``plan`` names one of
+    `rsgeo.synthesis.phases.PLANS`: "default", "economy" (less overlap, less work) or "preview" (one phase, for looking only).
     """
 
     aoi: Any = None
     bounds: tuple[float, float, float, float] | None = None
     like: str | Path | None = None
     from_file: str | Path | None = None
-    request_file: str | Path | None = None
+    request_file: str | Path | Request | None = None
     layer: str | None = None
     where: str | None = None
     aoi_crs: str | None = None
@@ -223,6 +228,7 @@ class Ask:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
+    plan: str | None = None
     model: str | None = None
     adapters: tuple[str, ...] = ()
     max_pixels: int = 400_000_000

@@ -32,7 +32,8 @@ class Runtime:
 
     ``cancelled`` is asked between batches; when it answers True the run ends with nothing written. ``fresh`` discards the finished work of an
     earlier run that was interrupted. ``workers`` processes on this machine, or those of the Dask scheduler at the address ``dask``, do the work.
-    A run that would take more than ``max_hours``, or more than ``max_memory`` bytes, is refused before it begins.
+    ``keep_loaded`` keeps the model in memory for the next run. A run that would take more than ``max_hours``, or more than ``max_memory`` bytes,
+    is refused before it begins.
     """
 
     device: Device = "auto"
@@ -41,6 +42,7 @@ class Runtime:
     max_hours: float | None = None
     max_memory: float | None = None
     compile: bool = False
+    keep_loaded: bool = False
     overwrite: bool = False
     fresh: bool = False
     workers: int | None = None

@@ -36,6 +36,11 @@ def test_importing_rsgeo_is_light() -> None:
     assert loaded_by("import rsgeo; rsgeo.Ask, rsgeo.Request, rsgeo.Runtime, rsgeo.Result, rsgeo.SceneMetadata") == ""
 
 
+def test_the_worker_says_hello_before_anything_heavy_is_loaded() -> None:
+    # What it is asked for without torch: tests/worker.
+    assert loaded_by("import rsgeo.worker.serve, sys; assert not {'rasterio', 'geopandas', 'numpy'} & sys.modules.keys()") == ""
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["generate", "--help"], ["info", "--help"]], ids=" ".join)
 def test_help_is_light(arguments: list[str]) -> None:
     assert command(*arguments) == ""

@@ -35,6 +35,7 @@ RECORD: dict[str, Any] = {
     "tile": 16,
     "scale": 4,
     "channels": 16,
+    "window_bytes": 4_000_000,
     "gsd_native": 10.0,
     "gsd_min": 0.6,
     "gsd_max": 20.0,

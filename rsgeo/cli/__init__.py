@@ -18,6 +18,7 @@ from rsgeo.cli.lazy import LazyGroup
         "grid": "rsgeo.cli.grid",
         "verify": "rsgeo.cli.verify",
         "doctor": "rsgeo.cli.doctor",
+        "worker": "rsgeo.cli.worker",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -99,6 +99,11 @@ wish = several(
     click.option("--num-inference-steps", type=int, metavar="N"),
     click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain."),
     click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc."),
+    click.option(
+        "--plan",
+        metavar="default|economy|preview",
+        help="How windows overlap: economy saves a seventh of the time where the best joins are not needed, preview is for looking only.",
+    ),
     click.option("--model", help="Name or folder of a model; default rsgeo-mini."),
     click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
 )

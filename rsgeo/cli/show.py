@@ -35,8 +35,9 @@ def plan(resolved: Resolved, planned: SynthesisPlan) -> str:
     return rows(
         [
             *_request(resolved),
-            ("windows", f"{' + '.join(str(n) for n in planned.windows)} in {len(planned.windows)} phases"),
-            ("evaluations", f"{planned.evaluations} (cost {planned.cost:.2f} of the bare minimum, {planned.steady_cost:.2f} for large areas)"),
+            ("windows", f"{' + '.join(str(n) for n in planned.windows)} in {len(planned.windows)} phases (plan {resolved.request.synthesis.plan})"),
+            ("evaluations", f"{planned.evaluations}"),
+            ("cost", f"{planned.cost:.2f} charged to this area, {planned.steady_cost:.2f} inside a boundless one (butt-joined tiles: 1)"),
             ("valid pixels", f"{planned.valid_pixels:,}"),
             ("time", _duration(planned.seconds)),
             *([("as run on", planned.machine)] if planned.machine else []),

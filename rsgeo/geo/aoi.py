@@ -23,7 +23,7 @@ from pyproj import CRS
 from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
 from shapely.geometry.base import BaseGeometry
 
-from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.errors import AreaError, RsgeoWarning
 from rsgeo.geo import lonlat, vector_sources
 from rsgeo.geo.crs import WGS84, crs_text, is_degrees, local_equal_area, local_equidistant, metres_per_unit, parse_crs, transformer
 from rsgeo.geo.measure import LonLatBox, wrap_lon
@@ -132,14 +132,14 @@ def from_bounds(west: float, south: float, east: float, north: float, *, crs: st
     system = _in_degrees_or_projected(parse_crs(crs))
     west, south, east, north = (float(value) for value in (west, south, east, north))
     if not all(map(math.isfinite, (west, south, east, north))):
-        raise InputError("Bounds must be four finite numbers: west, south, east, north.")
+        raise AreaError("Bounds must be four finite numbers: west, south, east, north.")
     if south == north or west == east:
-        raise InputError("The bounds have no area; give west, south, east, north.")
+        raise AreaError("The bounds have no area; give west, south, east, north.")
     if south > north:
-        raise InputError(f"South ({south:g}) lies north of north ({north:g}); the order is west, south, east, north.")
+        raise AreaError(f"South ({south:g}) lies north of north ({north:g}); the order is west, south, east, north.")
     if not is_degrees(system):
         if west > east:
-            raise InputError(f"West ({west:g}) lies east of east ({east:g}); the order is west, south, east, north.")
+            raise AreaError(f"West ({west:g}) lies east of east ({east:g}); the order is west, south, east, north.")
         aoi = AOI(box(west, south, east, north), system, name="bounds")
         _ = aoi.lonlat  # coordinates that are nowhere on the Earth end here
         return aoi
@@ -147,12 +147,12 @@ def from_bounds(west: float, south: float, east: float, north: float, *, crs: st
     if west > east:
         east += 360
         if east - west > 180:
-            raise InputError(
+            raise AreaError(
                 f"West ({west:g}) lies east of east ({east - 360:g}); the order is west, south, east, north "
                 "(an area across the antimeridian may be 180 degrees wide)."
             )
     if east - west > 360:
-        raise InputError(f"The bounds are {east - west:g} degrees wide; there are only 360.")
+        raise AreaError(f"The bounds are {east - west:g} degrees wide; there are only 360.")
     return AOI(lonlat.cut(box(west, south, east, north), planar=True), system, name="bounds")
 
 
@@ -182,13 +182,13 @@ def from_geometry(
 def from_record(record: AoiRecord) -> AOI:
     """The area as it was stored; its record is the same again. Raises InputError if only its hash was stored, or it is no area."""
     if record.geometry is None or record.crs is None:
-        raise InputError("The area was not stored in that file (--private); give it again with --aoi.")
+        raise AreaError("The area was not stored in that file (--private); give it again with --aoi.")
     try:
         geometry = shape(record.geometry)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, shapely.GEOSException) as error:
-        raise InputError("The stored area is no geometry; give it again with --aoi.") from error
+        raise AreaError("The stored area is no geometry; give it again with --aoi.") from error
     if geometry.geom_type not in _POLYGONAL or not geometry.area > 0:
-        raise InputError("The stored area is no polygon; give it again with --aoi.")
+        raise AreaError("The stored area is no polygon; give it again with --aoi.")
     return AOI(geometry, parse_crs(record.crs), record=record)
 
 
@@ -215,7 +215,7 @@ def of(source: Any, *, layer: str | None = None, where: str | None = None, crs: 
         return from_bounds(west, south, east, north, crs=crs or "EPSG:4326")
     if hasattr(source, "__geo_interface__"):
         return from_geometry(source.__geo_interface__, crs=crs, buffer_m=buffer_m)
-    raise InputError(f"A {type(source).__name__} is no area; give a file, GeoJSON, bounds, or a geometry.")
+    raise AreaError(f"A {type(source).__name__} is no area; give a file, GeoJSON, bounds, or a geometry.")
 
 
 def _from_data(data: VectorData, crs: str | CRS | None, buffer_m: float | None) -> AOI:
@@ -224,7 +224,7 @@ def _from_data(data: VectorData, crs: str | CRS | None, buffer_m: float | None) 
     frame = _without_empty(data)
     coordinates = shapely.get_coordinates(frame.geometry.array)
     if not np.isfinite(coordinates).all():
-        raise InputError(f"{data.label} has coordinates that are no numbers; repair it and try again.")
+        raise AreaError(f"{data.label} has coordinates that are no numbers; repair it and try again.")
     converted = _in_degrees_or_projected(system)
     if converted != system:
         frame["geometry"] = [lonlat.transform(lonlat.densify(geometry, system), system, converted) for geometry in frame.geometry]
@@ -241,10 +241,10 @@ def _from_data(data: VectorData, crs: str | CRS | None, buffer_m: float | None) 
     frame["geometry"] = [_normalised(geometry, system, data) for geometry in frame.geometry]
     dissolved = shapely.union_all(lonlat.polygons(lonlat.repair(shapely.union_all(frame.geometry.array))))
     if dissolved.is_empty or not dissolved.area > 0:
-        raise InputError(f"{data.label} has no area; give a polygon, or widen it with --buffer METRES.")
+        raise AreaError(f"{data.label} has no area; give a polygon, or widen it with --buffer METRES.")
     aoi = AOI(dissolved, system, frame.set_crs(system, allow_override=True), data.name)
     if not aoi.area_km2 > 0:
-        raise InputError(f"{data.label} has no area on the ground; give a polygon, or widen it with --buffer METRES.")
+        raise AreaError(f"{data.label} has no area on the ground; give a polygon, or widen it with --buffer METRES.")
     if invalid > 0:
         what = "polygon" if invalid == 1 else "polygons"
         warnings.warn(
@@ -258,13 +258,15 @@ def _from_data(data: VectorData, crs: str | CRS | None, buffer_m: float | None) 
 def _settle_crs(data: VectorData, crs: str | CRS | None) -> CRS:
     given = parse_crs(crs) if crs is not None else None
     if data.crs is None:
+        if given is None and not data.crs_is_assumed:
+            raise AreaError(f"{data.label} states no coordinate system; give it, such as --aoi-crs EPSG:4326 for longitude and latitude.")
         if given is None:
-            raise InputError(f"{data.label} states no coordinate system; give it, such as --aoi-crs EPSG:4326 for longitude and latitude.")
-        return given
+            warnings.warn(f"WKT states no coordinate system; {data.label} is taken as longitude and latitude.", RsgeoWarning, stacklevel=4)
+        return given or WGS84
     if given is None or given == data.crs:
         return data.crs
     if not data.crs_is_assumed:
-        raise InputError(f"{data.label} is in {crs_text(data.crs)[:60]}; leave out --aoi-crs, or correct the file.")
+        raise AreaError(f"{data.label} is in {crs_text(data.crs)[:60]}; leave out --aoi-crs, or correct the file.")
     followed = f"--aoi-crs {crs_text(given)[:60]} is followed"
     warnings.warn(f"{data.label} should be longitude and latitude by its format; {followed}.", RsgeoWarning, stacklevel=4)
     return given
@@ -278,10 +280,10 @@ def _in_degrees_or_projected(crs: CRS) -> CRS:
 def _without_empty(data: VectorData) -> geopandas.GeoDataFrame:
     frame = data.frame
     if frame.empty:
-        raise InputError(f"{data.label} has no features; give a polygon.")
+        raise AreaError(f"{data.label} has no features; give a polygon.")
     empty = frame.geometry.isna() | frame.geometry.is_empty
     if empty.all():
-        raise InputError(f"{data.label} holds no geometry; give a polygon.")
+        raise AreaError(f"{data.label} holds no geometry; give a polygon.")
     if empty.any():
         warnings.warn(f"{int(empty.sum())} feature(s) of {data.label} without a geometry are left out.", RsgeoWarning, stacklevel=4)
     return frame[~empty].reset_index(drop=True)
@@ -293,8 +295,8 @@ def _check_degrees(coordinates: Any, name: str) -> None:
     if lon_fits.all() and lat_fits.all():
         return
     if not lat_fits.all() and (np.abs(lon) <= 90).all() and (np.abs(lat) <= 360).all():
-        raise InputError(f"Latitudes of {name} lie beyond 90 degrees: it looks like lat, lon order; write longitude first.")
-    raise InputError(
+        raise AreaError(f"Latitudes of {name} lie beyond 90 degrees: it looks like lat, lon order; write longitude first.")
+    raise AreaError(
         f"Coordinates of {name} lie outside longitude -180..360 and latitude -90..90; if they are not degrees, state their CRS (--aoi-crs)."
     )
 
@@ -306,7 +308,7 @@ def _only_polygons(frame: geopandas.GeoDataFrame, name: str) -> geopandas.GeoDat
     kept = frame[~frame.geometry.is_empty].reset_index(drop=True)
     others = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items()) if kind != "polygon")
     if kept.empty:
-        raise InputError(f"{name} holds no polygon but {others}; widen them to an area with --buffer METRES.")
+        raise AreaError(f"{name} holds no polygon but {others}; widen them to an area with --buffer METRES.")
     if others:
         warnings.warn(f"{name} also holds {others}; only its polygons are used.", RsgeoWarning, stacklevel=4)
     return kept
@@ -327,7 +329,7 @@ def _polygonal_part(geometry: BaseGeometry) -> BaseGeometry:
 
 def _checked_buffer(buffer_m: float) -> float:
     if not (math.isfinite(buffer_m) and 0 < buffer_m <= MAX_BUFFER_M):
-        raise InputError(f"--buffer {buffer_m:g} cannot be used; give metres above 0, up to {MAX_BUFFER_M:g}.")
+        raise AreaError(f"--buffer {buffer_m:g} cannot be used; give metres above 0, up to {MAX_BUFFER_M:g}.")
     return float(buffer_m)
 
 
@@ -367,7 +369,7 @@ def _normalised(geometry: BaseGeometry, crs: CRS, data: VectorData) -> BaseGeome
     try:
         return shapely.union_all([lonlat.cut(part, planar=bool(data.planar)) for part in parts])
     except ValueError as error:
-        raise InputError(f"{data.label} crosses the antimeridian in a way that cannot be told; split it there (RFC 7946).") from error
+        raise AreaError(f"{data.label} crosses the antimeridian in a way that cannot be told; split it there (RFC 7946).") from error
 
 
 def _rounded(geometry: BaseGeometry, digits: int) -> BaseGeometry:

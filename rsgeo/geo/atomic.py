@@ -1,8 +1,15 @@
-"""Files that appear whole or not at all, and places where they can."""
+"""Files that appear whole or not at all, and places where they can.
+
+What a run makes is noted in ``made``, so that another thread can end a run at once, whatever the running one is busy with (`abandon`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +18,13 @@ from pathlib import Path
 from rsgeo.errors import OutputError
 
 _NAME_SHOWN = 32
+_REMOVE_WITHIN_S = 0.7
+
+made: set[Path] = set()
+"""Files and folders that the present run has made, parts and finished ones: none is of use to anybody before the run is complete."""
+
+making = threading.Lock()
+"""Held for the moment in which something new gets its name, and for good once all is abandoned."""
 
 
 @contextmanager
@@ -20,14 +34,43 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises OutputError for whatever OSError writing or replacing brings.
     """
     part = path.with_name(f".{path.name[:_NAME_SHOWN]}.{uuid.uuid4().hex[:8]}.part")
+    with making:
+        made.add(part)
     try:
         yield part
         sync(part)
-        os.replace(part, path)
+        place(part, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); free space or choose another place.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def place(part: Path, path: Path) -> None:
+    """Give a finished part its name."""
+    with making:
+        os.replace(part, path)
+        made.add(path)
+
+
+def abandon() -> None:
+    """Remove whatever the present run has made, and let nothing more get a name: for a process that ends now.
+
+    It may take 0.7 s where the thread that runs still writes.
+    """
+    making.acquire(timeout=_REMOVE_WITHIN_S)
+    remove_made()
+
+
+def remove_made() -> None:
+    """Remove whatever the present run has made, tried again for a while where a file is still in use."""
+    until = time.monotonic() + _REMOVE_WITHIN_S
+    while left := [path for path in tuple(made) if os.path.lexists(path)]:
+        for path in left:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if time.monotonic() > until:
+            return
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:

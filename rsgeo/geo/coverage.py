@@ -16,7 +16,7 @@ from pyproj import CRS
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from rsgeo.errors import GeoreferenceError, InputError, TooLargeError
+from rsgeo.errors import AreaError, GeoreferenceError, TooLargeError
 from rsgeo.geo import lonlat, measure
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.crs import WGS84, cached_crs, is_degrees, metres_per_unit, parse_crs, transformer
@@ -97,7 +97,7 @@ def bounds_in(aoi: AOI, crs: CRS, pixel: float) -> tuple[float, float, float, fl
     Raises InputError where the antimeridian tears the area apart in ``crs``, GeoreferenceError where ``crs`` does not reach.
     """
     if aoi.crosses_antimeridian and (is_degrees(crs) or (aoi.crs != crs and _tears(crs, aoi.centroid[1]))):
-        raise InputError(f'{aoi.name} crosses the antimeridian, where "{crs.name}" tears it apart; give another, projected --crs, or none.')
+        raise AreaError(f'{aoi.name} crosses the antimeridian, where "{crs.name}" tears it apart; give another, projected --crs, or none.')
     left, bottom, right, top = _projected(aoi, crs, _densify_degrees(pixel * metres_per_unit(crs))).bounds
     return left, bottom, right, top
 

@@ -11,7 +11,7 @@ from pyproj.crs import ProjectedCRS
 from pyproj.crs.coordinate_operation import LambertAzimuthalEqualAreaConversion
 from pyproj.exceptions import CRSError
 
-from rsgeo.errors import GeoreferenceError, InputError
+from rsgeo.errors import CrsError, GeoreferenceError
 from rsgeo.geo.measure import earth_crs
 
 WGS84 = CRS.from_epsg(4326)
@@ -20,7 +20,7 @@ WGS84 = CRS.from_epsg(4326)
 def parse_crs(text: Any) -> CRS:
     """A horizontal coordinate system of the Earth from a code ("EPSG:32633", "32633"), WKT, PROJ text or any CRS object.
 
-    Compound and 3-D systems give their horizontal part. Raises InputError for what is unknown, vertical, geocentric or on another body.
+    Compound and 3-D systems give their horizontal part. Raises CrsError for what is unknown, vertical, geocentric or on another body.
     """
     if isinstance(text, str):
         text = text.strip()
@@ -30,10 +30,10 @@ def parse_crs(text: Any) -> CRS:
         crs = earth_crs(text).to_2d()
     except GeoreferenceError as error:
         if isinstance(error.__cause__, CRSError) and isinstance(text, str) and text[:5].upper() == "EPSG:":
-            raise InputError(f"EPSG:{text[5:25]} is not a known code; give one such as EPSG:32633.") from error
-        raise InputError(str(error)) from error
+            raise CrsError(f"EPSG:{text[5:25]} is not a known code; give one such as EPSG:32633.") from error
+        raise CrsError(str(error)) from error
     if not (crs.is_geographic or crs.is_projected):
-        raise InputError(f'"{crs.name}" is no map coordinate system ({crs.type_name}); give one such as EPSG:32633.')
+        raise CrsError(f'"{crs.name}" is no map coordinate system ({crs.type_name}); give one such as EPSG:32633.')
     return crs
 
 

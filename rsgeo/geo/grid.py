@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Proj
 from shapely.geometry import Polygon, mapping
 
-from rsgeo.errors import GeoreferenceError, InputError, RsgeoWarning, TooLargeError
+from rsgeo.errors import AreaError, GeoreferenceError, InputError, RsgeoWarning, TooLargeError
 from rsgeo.geo import lonlat, measure
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.coverage import bounds_in, check_size, grown, touched_pixels, valid_mask
@@ -37,6 +37,7 @@ __all__ = [
     "for_aoi",
     "from_transform",
     "window",
+    "pixel_at",
     "geobox",
     "window_geobox",
     "ground",
@@ -82,7 +83,7 @@ def choose_crs(aoi: AOI) -> CRS:
     outline = shapely.get_coordinates(lonlat.densify(aoi.lonlat, WGS84))
     radius = float(lonlat.angular_distance(outline[:, 0], outline[:, 1], lon, lat).max())
     if radius > MAX_RADIUS_DEGREES:
-        raise InputError(f"{aoi.name} reaches {radius:.0f} degrees from its centre, too far for one map; pick a part of it, or give --crs.")
+        raise AreaError(f"{aoi.name} reaches {radius:.0f} degrees from its centre, too far for one map; pick a part of it, or give --crs.")
     if lat >= 84 or lat <= -80:
         crs, limit = CRS.from_epsg(5041 if lat > 0 else 5042), MAX_UPS_SCALE_ERROR
     else:
@@ -122,7 +123,7 @@ def for_aoi(aoi: AOI, *, gsd: str | None = None, resolution: str | None = None, 
     size = decimal_text(cell)
     grid = GridRecord(crs=crs_text(target), lattice=(size, "0", "0", "0", f"-{size}", "0"), col=col, row=row, width=width, height=height)
     if width * height <= _SMALL_GRID and not valid_mask(grid, aoi, 0, 0, height, width).any():
-        raise InputError(f"{aoi.name} holds no pixel centre at {size} {_unit(target)} a pixel; use a finer --gsd.")
+        raise AreaError(f"{aoi.name} holds no pixel centre at {size} {_unit(target)} a pixel; use a finer --gsd.")
     return grid
 
 
@@ -155,6 +156,13 @@ def resolution_of(record: GridRecord) -> str | None:
 def window(record: GridRecord, row0: int, col0: int, height: int, width: int) -> GridRecord:
     """A rectangle of pixels as a grid of its own; offsets count from the upper left pixel and may stick out."""
     return record.model_copy(update={"col": record.col + col0, "row": record.row + row0, "width": width, "height": height})
+
+
+def pixel_at(record: GridRecord, x: float, y: float) -> tuple[float, float]:
+    """(x, y) in pixels from the upper left corner of a place in the grid's CRS; it may lie outside."""
+    a, b, c, d, e, f = floats(record.lattice)
+    col, row = solve(a, b, d, e, x - c, y - f)
+    return col - record.col, row - record.row
 
 
 def geobox(record: GridRecord) -> GeoBox:

@@ -31,8 +31,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from rsgeo.errors import InputError, OutputError, TooLargeError
-from rsgeo.geo.atomic import check_place, sync
+from rsgeo.errors import InputError, NoSpaceError, OutputError
+from rsgeo.geo.atomic import check_place, made, making, place, sync
 from rsgeo.geo.provenance import Marks, sidecar_paths, stamp
 from rsgeo.geo.raster_open import open_raster
 from rsgeo.geo.raster_read import CACHE_MB, Fingerprint, Mask, Pixels, fingerprint, interleaved, mask_bytes, pixels_header
@@ -124,7 +124,9 @@ class CogWriter:
     def __enter__(self) -> Self:
         check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox, self._bands))
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self._scratch))
+            with making:
+                self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self._scratch))
+                made.add(self._folder)
             with rasterio.Env(**_ENV):
                 self._part = rasterio.open(
                     self._folder / "part.tif",
@@ -209,7 +211,7 @@ class CogWriter:
                 raise OSError(errno.EIO, "what was written reads back differently")
         sync(cog)
         _remove_stale(self.out)
-        os.replace(cog, self.out)
+        place(cog, self.out)
         sync(self.out.parent)
 
     def _make_cog(self, part: Path, cog: Path, written: Fingerprint) -> Fingerprint:
@@ -241,7 +243,7 @@ def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: S
     """See, before any work, that ``out`` (and the files written ``beside`` it) can be written.
 
     Raises OutputError if the name is no GeoTIFF's, the folder is missing or read-only, a file is there without ``overwrite`` or is
-    a folder; TooLargeError if less than ``needed_bytes`` are free on the disk.
+    a folder; NoSpaceError if less than ``needed_bytes`` are free on the disk.
     """
     if out.suffix.lower() not in _SUFFIXES:
         raise OutputError(f"{out} is written as a GeoTIFF; let its name end in .tif.")
@@ -249,7 +251,7 @@ def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: S
         check_place(path, overwrite=overwrite)
     free = shutil.disk_usage(out.parent).free
     if free < needed_bytes:
-        raise TooLargeError(
+        raise NoSpaceError(
             f"Writing {out.name} needs {_size(needed_bytes)} of free disk in {out.parent} and there are {_size(free)};"
             " free space, or use a coarser GSD or a smaller area."
         )
@@ -330,7 +332,7 @@ def _cannot_write(out: Path, error: BaseException) -> OutputError:
     except OSError:
         free = 0
     if full or free < _SCARCE_BYTES:
-        return OutputError(f"The disk is full: {out} was not written, {_size(free)} are free; free space or choose another disk.")
+        return NoSpaceError(f"The disk is full: {out} was not written, {_size(free)} are free; free space or choose another disk.")
     return OutputError(f"{out} could not be written to its end; check the disk and its quota, or choose another place.")
 
 

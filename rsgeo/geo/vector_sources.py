@@ -24,7 +24,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
 from pyproj import CRS
 
-from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.errors import AreaError, InputError, RsgeoWarning
 from rsgeo.geo.crs import WGS84, parse_crs
 from rsgeo.geo.raster_open import regular_file
 
@@ -38,7 +38,7 @@ MAX_UNPACK_RATIO = 200
 _GEOMETRY_TYPES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection")
 _GEOJSON_TYPES = ("Feature", "FeatureCollection", "Topology", *_GEOMETRY_TYPES)
 _WKT_START = re.compile(
-    r"\s*(?:SRID=(\d+);)?\s*((?:POINT|LINESTRING|POLYGON|MULTIPOINT|MULTILINESTRING|MULTIPOLYGON|GEOMETRYCOLLECTION)\b.*)", re.I | re.S
+    r"\s*(?:SRID=(\d+);)?\s*((?:POINT|LINESTRING|POLYGON|MULTIPOINT|MULTILINESTRING|MULTIPOLYGON|GEOMETRYCOLLECTION)(?:ZM|Z|M)?\b.*)", re.I | re.S
 )
 _XML_ROOT = re.compile(rb"<\s*(?:\w+:)?([A-Za-z]\w*)")
 _GPX_LAYERS = ("waypoints", "routes", "tracks")  # the point layers repeat the vertices of the lines
@@ -52,8 +52,8 @@ class VectorData:
     """The features of one source, 2-D, valid or not, of any type.
 
     ``name`` is a title (a file's stem), ``label`` what messages call it (a path as given). ``frame`` carries no CRS of its own: ``crs``
-    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it. ``planar`` tells how an
-    edge of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
+    does, None where nothing tells it, and ``crs_is_assumed`` where the format's custom and not the file says it (WKT has neither: it is degrees
+    unless told otherwise). ``planar`` tells how an edge of more than 180 degrees of longitude is meant, where a ``bbox`` member says so.
     """
 
     frame: geopandas.GeoDataFrame
@@ -91,29 +91,29 @@ def without_crs(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
 def _load_file(path: Path, label: str, layer: str | None, where: str | None) -> VectorData:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise InputError(f"{label} has {size / 2**20:.0f} MB, more than rsgeo reads; cut the area out of it first.")
+        raise AreaError(f"{label} has {size / 2**20:.0f} MB, more than rsgeo reads; cut the area out of it first.")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise InputError(f"{label} cannot be read ({error.strerror}).") from error
+        raise AreaError(f"{label} cannot be read ({error.strerror}).") from error
     if head.startswith(b"PK\3\4"):
         return _load_archive(path, label, layer, where)
     if head.startswith(b"SQLite format 3\0"):
         if head[68:72] not in (b"GPKG", b"GP10", b"GP11"):
-            raise InputError(f"{label} is a database but no GeoPackage; export the area as GeoPackage or GeoJSON.")
+            raise AreaError(f"{label} is a database but no GeoPackage; export the area as GeoPackage or GeoJSON.")
         return _load_ogr(path, label, ("GPKG",), layer, where)
     if head.startswith(b"fgb"):
         return _load_ogr(path, label, ("FlatGeobuf",), layer, where)
     if head.startswith(b"\x00\x00\x27\x0a"):
         return _load_shapefile(path, label, layer, where)
     if path.suffix.lower() in (".dbf", ".prj", ".cpg", ".qix", ".sbn"):
-        raise InputError(f"{label} is a part of a shapefile; give the .shp beside it.")
+        raise AreaError(f"{label} is a part of a shapefile; give the .shp beside it.")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n\x1e")
     if text.startswith(b"<"):
         return _load_xml(path, label, head, layer, where)
     if size > MAX_TEXT_BYTES:
-        raise InputError(f"{label} has {size / 2**20:.0f} MB of text, more than rsgeo reads; convert it to GeoPackage.")
+        raise AreaError(f"{label} has {size / 2**20:.0f} MB of text, more than rsgeo reads; convert it to GeoPackage.")
     if text.startswith((b"{", b"[")):
         return _load_geojson(path.read_bytes(), label, path.stem, layer, where)
     try:
@@ -121,9 +121,9 @@ def _load_file(path: Path, label: str, layer: str | None, where: str | None) -> 
     except UnicodeDecodeError:
         data = None
     if data is None:
-        raise InputError(f"{label} is not a vector file rsgeo can read (GeoJSON, GeoPackage, Shapefile, FlatGeobuf, KML, WKT).")
+        raise AreaError(f"{label} is not a vector file rsgeo can read (GeoJSON, GeoPackage, Shapefile, FlatGeobuf, KML, WKT).")
     if where is not None:
-        raise InputError(f"{label} has no fields to pick from; leave --where away.")
+        raise AreaError(f"{label} has no fields to pick from; leave --where away.")
     return data
 
 
@@ -131,13 +131,13 @@ def _load_geojson(content: bytes, label: str, name: str, layer: str | None, wher
     head, lines = _parse_json(content, label)
     kind = head.get("type") if isinstance(head, Mapping) else None
     if kind not in _GEOJSON_TYPES:
-        raise InputError(f"{label} is JSON but not GeoJSON; it needs a type such as Feature or Polygon.")
+        raise AreaError(f"{label} is JSON but not GeoJSON; it needs a type such as Feature or Polygon.")
     if kind == "FeatureCollection" and "features" not in head:
-        raise InputError(f"{label} is a FeatureCollection without features.")
+        raise AreaError(f"{label} is a FeatureCollection without features.")
     stated = None if lines else _legacy_crs(head, label)
     data = _load_ogr(content, label, ("GeoJSON", "GeoJSONSeq", "TopoJSON", "JSONFG"), layer, where)
     if data.frame.geometry.isna().any() and _has_text_coordinates(head):
-        raise InputError(f"{label} has text where a coordinate should be; write coordinates as numbers.")
+        raise AreaError(f"{label} has text where a coordinate should be; write coordinates as numbers.")
     return replace(
         data,
         name=name,
@@ -151,23 +151,23 @@ def _parse_json(content: bytes, label: str) -> tuple[Any, bool]:
     """The document, or the first of many where there is one a line; and whether there are many."""
 
     def refuse(word: str) -> Any:
-        raise InputError(f"{label} has {word} where a number should be.")
+        raise AreaError(f"{label} has {word} where a number should be.")
 
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{label} is not UTF-8 text; save it as UTF-8.") from error
+        raise AreaError(f"{label} is not UTF-8 text; save it as UTF-8.") from error
     decoder = json.JSONDecoder(parse_constant=refuse)
     start = len(text) - len(text.lstrip(" \t\r\n\x1e"))
     try:
         document, end = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise InputError(f"{label} is not valid JSON (character {error.pos}: {error.msg}).") from error
+        raise AreaError(f"{label} is not valid JSON (character {error.pos}: {error.msg}).") from error
     except RecursionError as error:
-        raise InputError(f"{label} is not valid JSON (nested too deep).") from error
+        raise AreaError(f"{label} is not valid JSON (nested too deep).") from error
     rest = text[end:].lstrip(" \t\r\n\x1e")
     if rest and not (isinstance(document, Mapping) and document.get("type") == "Feature" and rest.startswith("{")):
-        raise InputError(f"{label} is not valid JSON (character {end}: more text after its end).")
+        raise AreaError(f"{label} is not valid JSON (character {end}: more text after its end).")
     return document, bool(rest)
 
 
@@ -178,11 +178,11 @@ def _legacy_crs(document: Mapping[str, Any], label: str) -> CRS | None:
     properties = member.get("properties") if isinstance(member, Mapping) else None
     name = properties.get("name") if isinstance(properties, Mapping) else None
     if not isinstance(name, str):
-        raise InputError(f'The "crs" member of {label} gives no name; write a code there, or remove it for longitude and latitude.')
+        raise AreaError(f'The "crs" member of {label} gives no name; write a code there, or remove it for longitude and latitude.')
     try:
         crs = parse_crs(name)
     except InputError as error:
-        raise InputError(f'The "crs" member of {label} cannot be used: {error}') from error
+        raise AreaError(f'The "crs" member of {label} cannot be used: {error}') from error
     return WGS84 if crs.to_authority() == ("OGC", "CRS84") else crs
 
 
@@ -221,12 +221,10 @@ def _load_wkt(text: str, name: str, label: str) -> VectorData | None:
         try:
             geometries = [shapely.from_wkt(line) for line in found[2].splitlines() if line.strip()]
         except shapely.GEOSException as error:
-            raise InputError(f"{label} is not valid WKT ({_first_line(error)}).") from error
+            raise AreaError(f"{label} is not valid WKT ({_first_line(error)}).") from error
     crs = parse_crs(found[1]) if found[1] else None
-    if crs is None:
-        warnings.warn(f"WKT states no coordinate system; {label} is taken as longitude and latitude.", RsgeoWarning, stacklevel=2)
     frame = geopandas.GeoDataFrame(geometry=shapely.force_2d(geometries))
-    return VectorData(frame, name, label, crs or WGS84, crs_is_assumed=crs is None)
+    return VectorData(frame, name, label, crs, crs_is_assumed=crs is None)
 
 
 def _load_xml(path: Path, label: str, head: bytes, layer: str | None, where: str | None) -> VectorData:
@@ -237,14 +235,14 @@ def _load_xml(path: Path, label: str, head: bytes, layer: str | None, where: str
         return _load_ogr(path, label, ("LIBKML", "KML"), layer, where, all_layers=True)
     if kind == b"gpx":
         return _load_ogr(path, label, ("GPX",), layer, where, all_layers=True, only=_GPX_LAYERS)
-    raise InputError(f"{label} is not a vector file rsgeo can read (its XML is neither KML nor GPX).")
+    raise AreaError(f"{label} is not a vector file rsgeo can read (its XML is neither KML nor GPX).")
 
 
 def _load_shapefile(path: Path, label: str, layer: str | None, where: str | None) -> VectorData:
     if path.suffix.lower() != ".shp":
-        raise InputError(f"{label} is a part of a shapefile; give the .shp beside it.")
+        raise AreaError(f"{label} is a part of a shapefile; give the .shp beside it.")
     if not any(path.with_suffix(suffix).is_file() for suffix in (".shx", ".SHX")):
-        raise InputError(f"{path.with_suffix('.shx').name} is missing: a shapefile needs .shp, .shx and .dbf together.")
+        raise AreaError(f"{path.with_suffix('.shx').name} is missing: a shapefile needs .shp, .shx and .dbf together.")
     return _load_ogr(path, label, ("ESRI Shapefile",), layer, where)
 
 
@@ -257,10 +255,10 @@ def _load_archive(path: Path, label: str, layer: str | None, where: str | None) 
         if layer is not None and len(sources) > 1:
             sources = [name for name in sources if name.stem == layer] or sources
         if not sources:
-            raise InputError(f"{label} is an archive without a vector file rsgeo can read.")
+            raise AreaError(f"{label} is an archive without a vector file rsgeo can read.")
         if len(sources) > 1:
             stems = ", ".join(sorted(source.stem for source in sources))
-            raise InputError(f"{label} holds several vector files; pick one with --layer: {stems}.")
+            raise AreaError(f"{label} holds several vector files; pick one with --layer: {stems}.")
         inner = sources[0]
         single = None if inner.stem == layer else layer
         data = _load_file(inner, f"{inner.name} in {label}", single, where)
@@ -273,20 +271,20 @@ def _unpack(path: Path, label: str, folder: Path) -> list[Path]:
             members = [member for member in archive.infolist() if not member.is_dir()]
             unpacked, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
             if len(members) > MAX_ARCHIVE_MEMBERS:
-                raise InputError(f"{label} holds {len(members)} files; unpack it and give the vector file.")
+                raise AreaError(f"{label} holds {len(members)} files; unpack it and give the vector file.")
             if unpacked > MAX_UNPACKED_BYTES or (unpacked > 2**20 and unpacked > MAX_UNPACK_RATIO * max(packed, 1)):
-                raise InputError(f"{label} unpacks to {unpacked / 2**20:.0f} MB; unpack it yourself and give the vector file.")
+                raise AreaError(f"{label} unpacks to {unpacked / 2**20:.0f} MB; unpack it yourself and give the vector file.")
             for member in members:
                 parts = Path(member.filename).parts
                 if ".." in parts or member.filename.startswith(("/", "\\")) or "\\" in member.filename or ":" in member.filename:
-                    raise InputError(f"{label} has a file that would lie outside its folder ({member.filename}); it is not read.")
+                    raise AreaError(f"{label} has a file that would lie outside its folder ({member.filename}); it is not read.")
                 if member.filename.lower().endswith(".zip"):
                     continue
                 archive.extract(member, folder)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{label} cannot be unpacked ({error.strerror}).") from error
-        raise InputError(f"{label} is damaged or encrypted: it cannot be unpacked.") from error
+            raise AreaError(f"{label} cannot be unpacked ({error.strerror}).") from error
+        raise AreaError(f"{label} is damaged or encrypted: it cannot be unpacked.") from error
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
@@ -307,28 +305,28 @@ def _load_ogr(
     names = list(layers)
     if layer is not None:
         if layer not in names:
-            raise InputError(f"{label} has no layer {layer}; it has: {', '.join(names) or 'none with geometries'}.")
+            raise AreaError(f"{label} has no layer {layer}; it has: {', '.join(names) or 'none with geometries'}.")
         names = [layer]
     if not names:
-        raise InputError(f"{label} holds no geometries.")
+        raise AreaError(f"{label} holds no geometries.")
     if len(names) > 1 and not all_layers:
-        raise InputError(f"{label} has several layers; pick one with --layer: {', '.join(names)}.")
+        raise AreaError(f"{label} has several layers; pick one with --layer: {', '.join(names)}.")
     frames, crs, skipped = [], None, []
     for name in names:
         try:
             frame, layer_crs = _read_layer(source, label, layers[name], drivers, where)
         except _UnknownField as error:
             if len(names) == 1:
-                raise InputError(str(error)) from error
+                raise AreaError(str(error)) from error
             skipped.append(name)
             continue
         crs = crs or layer_crs
         frames.append(frame)
     if not frames:
-        raise InputError(f"No layer of {label} has the fields of --where {where!r}.")
+        raise AreaError(f"No layer of {label} has the fields of --where {where!r}.")
     frame = geopandas.GeoDataFrame(pandas.concat(frames, ignore_index=True), geometry="geometry") if len(frames) > 1 else frames[0]
     if where is not None and frame.empty:
-        raise InputError(f"No feature of {label} matches --where {where!r}.")
+        raise AreaError(f"No feature of {label} matches --where {where!r}.")
     stem = source.stem if isinstance(source, Path) else label
     return VectorData(frame, stem, label, crs)
 
@@ -343,9 +341,9 @@ def _read_layer(
     with _in_one_sentence(label, where):
         info = pyogrio.read_info(source, layer=layer)
         if info["driver"] not in drivers:
-            raise InputError(f"{label} is not a vector file rsgeo can read ({info['driver']}).")
+            raise AreaError(f"{label} is not a vector file rsgeo can read ({info['driver']}).")
         if info["features"] > MAX_FEATURES and where is None:
-            raise InputError(f"{label} has {info['features']} features; pick the area with --where or cut it out first.")
+            raise AreaError(f"{label} has {info['features']} features; pick the area with --where or cut it out first.")
         options: dict[str, Any] = {"layer": layer, "where": where, "fid_as_index": False}
         try:
             frame = pyogrio.read_dataframe(source, **options)
@@ -371,14 +369,14 @@ def _in_one_sentence(label: str, where: str | None) -> Iterator[None]:
         if where is not None and ("SQL" in text or "field" in text.lower() or "expr" in text.lower()):
             raise _UnknownField(f"--where {where!r} does not fit the fields of {label}; write it as in SQL, such as name = 'a'.") from error
         if "coordinate. Unexpected type" in text:
-            raise InputError(f"{label} has text where a coordinate should be; write coordinates as numbers.") from error
+            raise AreaError(f"{label} has text where a coordinate should be; write coordinates as numbers.") from error
         if "Geometry type is not supported" in text:
-            raise InputError(f"{label} holds 3-D surfaces rsgeo cannot use; convert them to polygons.") from error
+            raise AreaError(f"{label} holds 3-D surfaces rsgeo cannot use; convert them to polygons.") from error
         if "Unsupported FlatGeobuf version" in text:
-            raise InputError(f"{label} was written by an old FlatGeobuf version; export it again.") from error
+            raise AreaError(f"{label} was written by an old FlatGeobuf version; export it again.") from error
         if "not recognized" in text:
-            raise InputError(f"{label} is not a vector file rsgeo can read.") from error
-        raise InputError(f"{label} is damaged: it cannot be read.") from error
+            raise AreaError(f"{label} is not a vector file rsgeo can read.") from error
+        raise AreaError(f"{label} is damaged: it cannot be read.") from error
     for warning in muttered:
         if issubclass(warning.category, RsgeoWarning):
             warnings.warn(str(warning.message), RsgeoWarning, stacklevel=4)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,14 +29,15 @@ DTYPES = ("float32", "bfloat16")
 """What "auto" chooses from. float16 is never picked: it overflows, and few CPUs compute it."""
 
 _WORTH_ANOTHER_DTYPE = 1.15  # how much faster bfloat16 must be, so that chance does not decide
-_WORTH_A_LARGER_BATCH = 1.05
+_WORTH_A_LARGER_BATCH = 1.15  # and a larger batch, which small areas fill up with windows that nobody needs
 _MOST_DOUBLINGS = 2
+_LEAST_RUNS = 3
 _TRIAL_S = 0.4
 _LONG_TRIAL_S = 2.0
 
 
 class Pace(BaseModel):
-    """One way to run: seconds an evaluation of the network by one window, and the most memory of a GPU in use at it."""
+    """One way to run: seconds an evaluation of the network by one window usually takes, and the most memory of a GPU in use at it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,16 +48,19 @@ class Pace(BaseModel):
 
 
 class Calibration(BaseModel):
-    """What is known of a model on a device of this machine; ``dtype`` and ``batch_size`` are what "auto" takes."""
+    """What is known of a model on a device of this machine; ``dtype`` and ``batch_size`` are what "auto" takes.
+
+    ``start_seconds`` is what a fresh process takes until it has loaded the model: Python, its libraries, the weights.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model_sha256: str
     device: str
     device_name: str
     threads: int
-    load_seconds: float = Field(ge=0)
+    start_seconds: float = Field(ge=0)
     dtype: str
     batch_size: int
     paces: tuple[Pace, ...] = Field(min_length=1)
@@ -64,6 +69,12 @@ class Calibration(BaseModel):
         """The pace of that way to run; of another batch size where only such is known, None where the number type was never tried."""
         alike = [pace for pace in self.paces if pace.dtype == dtype]
         return min(alike, key=lambda pace: abs(pace.batch_size - batch_size), default=None)
+
+
+class _Version(BaseModel):
+    """Of a kept file, whatever else is in it."""
+
+    schema_version: int
 
 
 def folder() -> Path:
@@ -76,7 +87,10 @@ def find(record: CatalogRecord, device: str | None = None, threads: int | None =
     found = []
     for path in folder().glob(f"{catalog.model_sha256(record)[:16]}-*.json"):
         try:
-            known = Calibration.model_validate_json(path.read_bytes())
+            text = path.read_bytes()
+            if _Version.model_validate_json(text).schema_version != Calibration.model_fields["schema_version"].default:
+                continue  # another version of rsgeo kept it; it is measured anew and replaced
+            known = Calibration.model_validate_json(text)
         except (OSError, ValidationError):
             warnings.warn(f"{path} is damaged and is ignored; --calibrate measures anew.", RsgeoWarning, stacklevel=2)
             continue
@@ -99,8 +113,11 @@ def keep(known: Calibration) -> None:
         warnings.warn(words, RsgeoWarning, stacklevel=2)
 
 
-def measure(record: CatalogRecord, device: str) -> Calibration:
-    """Run a model for some seconds in each number type, and in larger batches as long as that pays, and pick the fastest; nothing is kept yet."""
+def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Calibration:
+    """Run a model for some seconds in each number type, and in larger batches as long as that pays, and pick the fastest; nothing is kept yet.
+
+    ``start_seconds`` as in `Calibration`: no process can measure its own.
+    """
     import torch
 
     from rsgeo.hub.load import load_pipeline
@@ -109,14 +126,9 @@ def measure(record: CatalogRecord, device: str) -> Calibration:
 
     settings = record.defaults
     sampler = Sampler(scheduler=settings.scheduler, num_inference_steps=settings.num_inference_steps, guidance_scale=settings.guidance_scale)
-    begin = time.perf_counter()
     models = {dtype: LatentTileModel(load_pipeline(str(record.folder), device=device, dtype=dtype), sampler) for dtype in DTYPES}
-    load_seconds = (time.perf_counter() - begin) / len(models)
     trials = {dtype: _Trial(model, settings.batch_size) for dtype, model in models.items()}
-    # In turn, so that whatever else the machine does slows both.
-    while any(not trial.over for trial in trials.values()):
-        for trial in trials.values():
-            trial.run()
+    _race(trials.values())
     found = {dtype: trial.pace(dtype) for dtype, trial in trials.items()}
     faster = found["bfloat16"].seconds * _WORTH_ANOTHER_DTYPE <= found["float32"].seconds
     dtype = "bfloat16" if faster else "float32"
@@ -126,7 +138,7 @@ def measure(record: CatalogRecord, device: str) -> Calibration:
         device=device,
         device_name=torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
         threads=torch.get_num_threads(),
-        load_seconds=load_seconds,
+        start_seconds=start_seconds,
         dtype=dtype,
         batch_size=[found[dtype], *larger][-1].batch_size,
         paces=(*found.values(), *larger),
@@ -134,7 +146,7 @@ def measure(record: CatalogRecord, device: str) -> Calibration:
 
 
 class _Trial:
-    """A batch through the network, again and again; the shortest time counts, for nothing makes it too short."""
+    """A batch through the network, again and again; the median counts, for a long run meets what slows some of them down as well."""
 
     def __init__(self, model: LatentTileModel, batch_size: int) -> None:
         import torch
@@ -150,8 +162,10 @@ class _Trial:
 
     @property
     def over(self) -> bool:
-        """A first time is longer than all others, for libraries then choose their kernels; it counts only where it is long anyway."""
-        return bool(self.times) and (self.times[0] > _LONG_TRIAL_S or sum(self.times[1:]) > _TRIAL_S)
+        """A first time is longer than all others, for libraries then choose their kernels; it counts only on a CPU that takes long anyway."""
+        if not self.times:
+            return False
+        return (self.times[0] > _LONG_TRIAL_S and not self.on_gpu) or (len(self.times) > _LEAST_RUNS and sum(self.times[1:]) > _TRIAL_S)
 
     def run(self) -> None:
         import torch
@@ -166,10 +180,17 @@ class _Trial:
             self.device_bytes = max(self.device_bytes, torch.cuda.max_memory_allocated())
 
     def pace(self, dtype: str) -> Pace:
-        while not self.over:
-            self.run()
         evaluations = self.batch_size * (2 if self.level.sampler.guidance_scale > 1 else 1)
-        return Pace(dtype=dtype, batch_size=self.batch_size, seconds=min(self.times) / evaluations, device_bytes=self.device_bytes)
+        seconds = statistics.median(self.times[1:] or self.times) / evaluations
+        return Pace(dtype=dtype, batch_size=self.batch_size, seconds=seconds, device_bytes=self.device_bytes)
+
+
+def _race(trials: Iterable[_Trial]) -> None:
+    """Run each to its end, in turn, so that whatever else the machine does slows all."""
+    running = list(trials)
+    while any(not trial.over for trial in running):
+        for trial in running:
+            trial.run()
 
 
 def _larger(model: LatentTileModel, last: Pace) -> Iterator[Pace]:
@@ -177,8 +198,10 @@ def _larger(model: LatentTileModel, last: Pace) -> Iterator[Pace]:
     for _ in range(_MOST_DOUBLINGS):
         if 2 * last.device_bytes > _free_device_bytes(model) or last.seconds * last.batch_size > _LONG_TRIAL_S:
             return
-        pace = _Trial(model, 2 * last.batch_size).pace(last.dtype)
-        if pace.seconds * _WORTH_A_LARGER_BATCH > last.seconds:
+        trials = [_Trial(model, last.batch_size), _Trial(model, 2 * last.batch_size)]
+        _race(trials)
+        before, pace = (trial.pace(last.dtype) for trial in trials)
+        if pace.seconds * _WORTH_A_LARGER_BATCH > before.seconds:
             return
         yield pace
         last = pace

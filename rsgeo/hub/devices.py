@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from rsgeo.errors import InputError
+from rsgeo.errors import DeviceError
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ def pick_device(name: str) -> torch.device:
     """The device called ``name``; "auto" is CUDA, else MPS, else the CPU.
 
     Raises:
-        InputError: this machine has no such device.
+        DeviceError: this machine has no such device.
     """
     import torch
 
@@ -29,7 +29,7 @@ def pick_device(name: str) -> torch.device:
         name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if not present.get(name, False):
         there = ", ".join(kind for kind, there in present.items() if there)
-        raise InputError(f"This machine has no device {name!r} that torch can use; there is {there}.")
+        raise DeviceError(f"This machine has no device {name!r} that torch can use; there is {there}.")
     return torch.device(name)
 
 

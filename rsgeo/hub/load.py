@@ -57,6 +57,22 @@ def load_pipeline(
     return pipeline
 
 
+_kept: dict[tuple[Any, ...], SatPipeline] = {}
+
+
+def kept_pipeline(name_or_path: str, *, device: str, dtype: str, compile: bool = False, adapters: tuple[str, ...] = ()) -> SatPipeline:
+    """`load_pipeline`, but the last pipeline stays in memory and is given again while the same is asked for and no file of it changed.
+
+    Whoever gets it must not change it. Raises what `load_pipeline` raises.
+    """
+    stamps = tuple((adapter, path.stat().st_mtime_ns) for adapter in adapters if (path := Path(adapter)).is_file())
+    key = (catalog.model_sha256(catalog.find(name_or_path)), device, dtype, compile, adapters, stamps)
+    if key not in _kept:
+        _kept.clear()  # before another is loaded: there may not be memory for two
+        _kept[key] = load_pipeline(name_or_path, device=device, dtype=dtype, compile=compile, adapters=adapters)
+    return _kept[key]
+
+
 def _add_adapter(unet: Any, path: Path) -> None:
     if not path.is_file() or path.suffix != ".safetensors":
         raise ModelError(f"The adapter {path.name} must be a safetensors file that exists.")

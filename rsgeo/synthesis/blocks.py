@@ -16,7 +16,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from rsgeo.errors import InputError
+from rsgeo.errors import AreaError
 from rsgeo.request import GridRecord, PhaseRecord
 from rsgeo.synthesis.lattice import Lattice, corners, windows_touching
 from rsgeo.synthesis.phases import lattice_of
@@ -58,7 +58,7 @@ class Graph:
     """Which windows an area needs, in which blocks, and which block reads which.
 
     ``stages`` are the phases, first to last, and the decoder unless it is local; stage number ``len(stages)`` is the picture. Raises
-    InputError when no pixel is valid.
+    AreaError when no pixel is valid.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Graph:
         squares = Lattice(self.side, self.side)
         last, pictures = wanted_windows(grid, scale, (lattices[-1], squares), valid)
         if not len(pictures):
-            raise InputError("The area covers no pixel of its grid; choose a finer resolution or a larger area.")
+            raise AreaError("The area covers no pixel of its grid; choose a finer resolution or a larger area.")
         windows = [last]
         for lattice, reader in zip(lattices[-2::-1], lattices[:0:-1], strict=True):
             windows.insert(0, windows_read(lattice, reader, windows[0]))

@@ -27,7 +27,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rsgeo.errors import OutputError
+from rsgeo.errors import NoSpaceError, OutputError
+from rsgeo.geo.atomic import made, making
 from rsgeo.request import Request, sha256_text
 from rsgeo.synthesis.blocks import Block
 
@@ -118,6 +119,7 @@ class JobDir:
                 f"{self.folder} holds unfinished work for another request; add --fresh to discard it, or choose another name for the output."
             )
         if header is None:
+            made.add(self.folder)
             self._clear()
             header = _Header(sha256=self.sha256, request=self._request.model_dump(mode="json"), how=self.how)
             _write(self.folder / _HEADER, header.model_dump_json(indent=1).encode())
@@ -252,7 +254,8 @@ def _path(folder: Path, block: Block) -> Path:
 
 def _write(path: Path, data: Any) -> None:
     """Write a file whole or not at all, and have the disk keep it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with making:
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with part.open("wb") as file:
@@ -271,7 +274,7 @@ def _write(path: Path, data: Any) -> None:
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return OutputError(f"The disk is full: what is finished stays in {folder}; free space and start the same command again.")
+        return NoSpaceError(f"The disk is full: what is finished stays in {folder}; free space and start the same command again.")
     return OutputError(f"{folder} cannot be written ({error.strerror or error}); choose another place for the output.")
 
 

@@ -7,6 +7,7 @@ which evens out what the first one's edges left. Borders are noise levels s = si
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import InputError
-from rsgeo.request import PhaseRecord
+from rsgeo.request import PhaseRecord, Synthesis
 from rsgeo.synthesis.lattice import Lattice, cone
 
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
@@ -23,6 +24,11 @@ BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 BORDERS: dict[int, tuple[float, ...]] = {1: (), 2: (3.8,), 3: (7.0, 1.0), 4: (13.0, 3.0, 0.65)}
 """Noise levels at which phases change, by number of phases; measured in SYNTHESIS.md 4. One phase is for previews only."""
 
+PLANS: dict[str, tuple[int | None, float]] = {"default": (None, 3 / 4), "economy": (None, 13 / 16), "preview": (1, 3 / 4)}
+"""Plans by name: the number of phases (None: the model's own) and the stride as a share of a tile.
+
+"economy" saves a seventh of the work; with 14/16 the overlap of two cells in a tile of 16 would show. "preview" is for looking only.
+"""
 
 _LEAST_STRIDE = 4  # of a tile: no plan is that wasteful, but an edited one might be
 
@@ -70,6 +76,28 @@ def plan_k(levels: Sequence[float], tile: int, k: int, stride: int | None = None
         for number, (first, last) in enumerate(pairwise(edges))
         if first < last
     )
+
+
+def plan_named(name: str, levels: Sequence[float], tile: int, k: int) -> Synthesis:
+    """The plan of `PLANS` for a model of ``k`` phases by default, as it is stored: "k2", "k2-economy", "k1-preview"; ``levels`` as in `plan_k`.
+
+    Raises InputError for a name that is not known.
+    """
+    if name not in PLANS:
+        raise InputError(f"There is no plan {name!r}; use one of {', '.join(PLANS)}.")
+    own, stride = PLANS[name]
+    count = k if own is None else own
+    stored = f"k{count}" if name == "default" else f"k{count}-{name}"
+    return Synthesis(plan=stored, phases=plan_k(levels, tile, count, int(stride * tile)))
+
+
+def name_of(stored: str) -> str:
+    """The name in `PLANS` of a plan as it is stored. Raises InputError for one that was not made from a name."""
+    found = re.fullmatch(r"k\d(?:-(\w+))?", stored)
+    name = (found[1] or "default") if found else ""
+    if name not in PLANS:
+        raise InputError(f"The stored plan {stored!r} is not one that can be made for other settings; choose one with --plan: {', '.join(PLANS)}.")
+    return name
 
 
 def check_plan(phases: Sequence[PhaseRecord], tile: int, steps: int) -> None:

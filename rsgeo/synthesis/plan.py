@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +27,8 @@ _ROWS_AT_ONCE = 1024
 _BYTES_PER_PIXEL = {"NONE": 4.0, "DEFLATE": 2.1, "LZW": 2.4, "ZSTD": 2.1, "LZMA": 1.9, "JPEG": 0.3, "WEBP": 0.25}
 _FILE_BYTES = 30_000
 _WRITING_BYTES = 150_000_000
+_PIXEL_SECONDS = 5e-6
+"""Of a pixel's noise, solver steps, blending, decoding and writing: all but the network, measured on a CPU (tests/benchmarks/overhead.py)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class SynthesisPlan:
     worlds. ``cost``: evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area.
     ``halo_px``: how far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews;
     ``file_bytes``: the finished file, about. ``memory_bytes``: of the whole process, at its peak, about; ``held_bytes``: of that, cells and rows of
-    pixels. ``seconds``: model loading and writing included, by one process; None where this machine's pace is not known. ``machine``: what the
+    pixels. ``seconds``: by one process, from its start to the finished file; None where this machine's pace is not known. ``machine``: what the
     pace was measured on.
     """
 
@@ -62,14 +66,16 @@ class SynthesisPlan:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine takes to run a model: ``pace`` None where it was never tried, ``resting_bytes`` before a cell is held.
+    """What a machine takes to run a model in batches of ``batch_size`` windows: ``pace`` None where it was never tried.
 
-    ``name`` says in words which machine and how it ran.
+    ``name`` says in words which machine and how it ran. ``start_seconds``: until a fresh process has loaded the model; ``resting_bytes``: held by it
+    before a cell is.
     """
 
     name: str | None
     pace: Pace | None
-    load_seconds: float
+    start_seconds: float
+    batch_size: int
     resting_bytes: int
 
 
@@ -87,15 +93,20 @@ def plan(
     phases, grid = request.synthesis.phases, request.grid
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     steps = sum(phase.last - phase.first for phase in phases)
-    total = evaluations(request, graph, wishes_at)
-    held = _held_bytes(graph, channels, len(phases), len(request.worlds))
+    worlds = len(request.worlds)
+    rounds = {block: _rounds(block, graph, wishes_at) for block in graph.blocks() if block.stage < len(phases)}
+    total = sum(_evaluations(block, request, found) for block, found in rounds.items())
+    held = _held_bytes(graph, channels, len(phases), worlds)
+    together = 1 if wishes_at is not None else BLOCKS_TOGETHER
+    pace = 0.0 if machine.pace is None else machine.pace.seconds
+    busy = _whole_batches(request, graph, rounds, together, machine.batch_size) * pace + pixels * _PIXEL_SECONDS
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
         valid_pixels=pixels,
         windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
         decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
-        evaluations=len(request.worlds) * total,
+        evaluations=worlds * total,
         cost=total / (pixels / (phases[-1].tile * graph.scale) ** 2 * steps * passes(request)),
         steady_cost=plan_cost(phases),
         halo_px=plan_halo(phases, graph.scale),
@@ -103,7 +114,7 @@ def plan(
         file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression] * len(request.bands) / BANDS),
         held_bytes=held,
         memory_bytes=machine.resting_bytes + _WRITING_BYTES + held,
-        seconds=None if machine.pace is None else machine.load_seconds + total * machine.pace.seconds,
+        seconds=None if machine.pace is None else machine.start_seconds + worlds * busy,
         machine=machine.name,
     )
 
@@ -170,15 +181,32 @@ def evaluations(request: Request, graph: Graph, wishes_at: WishesAt | None = Non
 
 def evaluations_of(block: Block, request: Request, graph: Graph, wishes_at: WishesAt | None = None) -> int:
     """Evaluations of the network, by one window, that a block takes: none but in phases, and as many more as a window has prompts."""
-    phases = request.synthesis.phases
-    if block.stage >= len(phases):
-        return 0
-    phase, windows, lattice = phases[block.stage], graph.windows(block), graph.stages[block.stage].lattice
-    rounds = len(windows)
-    if wishes_at is not None:
-        places = [(int(row), int(col)) for row, col in corners(lattice, windows)]
-        rounds = sum(len(wishes) for wishes in wishes_at(places, lattice.tile))
-    return passes(request) * (phase.last - phase.first) * rounds
+    return _evaluations(block, request, _rounds(block, graph, wishes_at)) if block.stage < len(request.synthesis.phases) else 0
+
+
+def _rounds(block: Block, graph: Graph, wishes_at: WishesAt | None) -> Mapping[int, int]:
+    """How many of a block's windows have so many prompts, each of which is a round of the network."""
+    windows, lattice = graph.windows(block), graph.stages[block.stage].lattice
+    if wishes_at is None:
+        return {1: len(windows)}
+    places = [(int(row), int(col)) for row, col in corners(lattice, windows)]
+    return Counter(len(wishes) for wishes in wishes_at(places, lattice.tile))
+
+
+def _evaluations(block: Block, request: Request, rounds: Mapping[int, int]) -> int:
+    phase = request.synthesis.phases[block.stage]
+    return passes(request) * (phase.last - phase.first) * sum(prompts * windows for prompts, windows in rounds.items())
+
+
+def _whole_batches(request: Request, graph: Graph, rounds: Mapping[Block, Mapping[int, int]], together: int, batch_size: int) -> int:
+    """Evaluations that are computed, of one world: the engine fills short batches up."""
+    count = 0
+    for wave in (wave for _, _, waves in graph.walk() for wave in waves if wave.blocks[0] in rounds):
+        for first in range(0, len(wave.blocks), together):
+            group = wave.blocks[first : first + together]
+            windows: Counter[int] = sum((Counter(rounds[block]) for block in group), Counter())
+            count += _evaluations(group[0], request, {prompts: -(-n // batch_size) * batch_size for prompts, n in windows.items()})
+    return count
 
 
 def passes(request: Request) -> int:

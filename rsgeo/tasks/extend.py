@@ -9,7 +9,7 @@ from pathlib import Path
 import shapely
 from shapely.geometry import Polygon
 
-from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.errors import AreaError, InputError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo import grid, lonlat, provenance
 from rsgeo.geo.aoi import AOI
@@ -45,7 +45,7 @@ def resolve_extension(existing: Path, ask: Ask) -> Resolved:
     before = resolve(Ask(from_file=existing, model_anyway=ask.model_anyway, max_pixels=ask.max_pixels))
     old, more = before.request, area_of(ask, None)
     if more is None:
-        raise InputError("Say where to continue: --aoi FILE or --bounds W S E N.")
+        raise AreaError("Say where to continue: --aoi FILE or --bounds W S E N.")
     if stored.run.get("pixels_sha256") != pixels_sha256(existing):
         words = f"{existing.name} was changed after it was written; it is continued as it is, but its request would not make it again."
         warnings.warn(words, RsgeoWarning, stacklevel=3)
@@ -61,7 +61,7 @@ def resolve_extension(existing: Path, ask: Ask) -> Resolved:
     known = PlacedImage(existing, old.grid.row - cells.row, old.grid.col - cells.col, (len(old.bands), old.grid.height, old.grid.width))
     resolved = replace(before, request=request, aoi=kept, known=known)
     if not any(rows.any() for _, rows in valid_rows(cells, making.valid_pixels(resolved), _ROWS_AT_ONCE)):
-        raise InputError(f"{more.name} asks for nothing beyond {existing.name}; give a larger area.")
+        raise AreaError(f"{more.name} asks for nothing beyond {existing.name}; give a larger area.")
     return resolved
 
 

@@ -129,7 +129,7 @@ def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime
     from rsgeo.synthesis import engine
 
     _report(runtime, Progress("load", 0, 1))
-    model, request = making.load(resolved, settings, compile=runtime.compile), resolved.request
+    model, request = making.load(resolved, settings, compile=runtime.compile, keep=runtime.keep_loaded), resolved.request
     _report(runtime, Progress("load", 1, 1))
     makers = [making.maker(model, replace(resolved, request=world), pieces, settings, cancelled=runtime.cancelled) for world in request.worlds]
     told = zip(makers, stores, _tellers(resolved, pieces, stores, runtime), strict=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +41,15 @@ if TYPE_CHECKING:
 
 
 DTYPES: dict[DType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+_START = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()  # it ends with whoever started it
+import rsgeo.tasks.generate, rsgeo.synthesis.engine
+from rsgeo.hub.load import load_pipeline
+load_pipeline(sys.argv[1], device=sys.argv[2])
+"""
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,23 @@ def calibrate(runtime: Runtime, record: CatalogRecord) -> Calibration:
 
     report = runtime.progress or (lambda _: None)
     report(Progress("calibrate", 0, 1))
-    known = calibration.measure(record, pick_device(runtime.device).type)
+    device = pick_device(runtime.device).type
+    known = calibration.measure(record, device, start_seconds=_start_seconds(record, device))
     calibration.keep(known)
     report(Progress("calibrate", 1, 1))
     return known
+
+
+def _start_seconds(record: CatalogRecord, device: str) -> float:
+    """What a fresh process takes until it has loaded a model; 0 where this Python cannot be started anew."""
+    begin = time.perf_counter()
+    try:
+        command = [sys.executable or "", "-c", _START, str(record.folder), device]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            failed = process.wait()
+    except OSError:
+        return 0.0
+    return 0.0 if failed else time.perf_counter() - begin
 
 
 def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings:
@@ -220,14 +245,15 @@ def _take_own_gpu() -> None:
         torch.cuda.set_device(int(name) % torch.cuda.device_count())
 
 
-def load(resolved: Resolved, chosen: Settings, *, compile: bool = False) -> TileModel:
-    """Load the model and bind it to a request's sampler and negative prompt."""
+def load(resolved: Resolved, chosen: Settings, *, compile: bool = False, keep: bool = False) -> TileModel:
+    """Load the model, or take the one that was kept, and bind it to a request's sampler and negative prompt."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
-    from rsgeo.hub.load import load_pipeline
+    from rsgeo.hub.load import kept_pipeline, load_pipeline
     from rsgeo.pipelines.tile_view import LatentTileModel
 
     request, record = resolved.request, resolved.record
-    pipeline = load_pipeline(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
+    loaded = kept_pipeline if keep else load_pipeline
+    pipeline = loaded(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
     return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
 
 

@@ -17,7 +17,7 @@ from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
 
 # Measured (tests/benchmarks/plan_accuracy.py): Python with torch, diffusers and GDAL loaded; weights are stored in half precision.
-_PROCESS_BYTES = 450_000_000
+_PROCESS_BYTES = 400_000_000
 _COPIES_OF_WEIGHTS = 3
 
 
@@ -62,10 +62,11 @@ def _machine(runtime: Runtime, resolved: Resolved) -> Machine:
     known = calibration.find(record, None if runtime.device == "auto" else runtime.device)
     asked = making.as_made(runtime, resolved.made, known.device if known else "cpu")
     if known is None:
-        return Machine(None, None, 0.0, _resting_bytes(record, asked.batch_size or record.defaults.batch_size))
+        batch_size = asked.batch_size or record.defaults.batch_size
+        return Machine(None, None, 0.0, batch_size, _resting_bytes(record, batch_size))
     dtype, batch_size = making.DTYPES.get(asked.dtype, known.dtype), asked.batch_size or known.batch_size
     name = f"{known.device}, {dtype}, batch {batch_size}, {known.threads} threads"
-    return Machine(name, known.pace(dtype, batch_size), known.load_seconds, _resting_bytes(record, batch_size))
+    return Machine(name, known.pace(dtype, batch_size), known.start_seconds, batch_size, _resting_bytes(record, batch_size))
 
 
 def _resting_bytes(record: CatalogRecord, batch_size: int) -> int:

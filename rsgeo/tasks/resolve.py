@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rsgeo.errors import InputError, ModelError, RsgeoWarning
+from rsgeo.errors import AreaError, InputError, ModelError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
@@ -68,7 +68,7 @@ def resolve(ask: Ask) -> Resolved:
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
-    synthesis = _synthesis(sampler, stored, record)
+    synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     request = Request(
         task="generate",
@@ -118,7 +118,7 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
     if ask.from_file is not None and ask.request_file is not None:
         raise InputError("Give --from or --request, not both.")
     if ask.request_file is not None:
-        return load_request(ask.request_file), {}
+        return ask.request_file if isinstance(ask.request_file, Request) else load_request(ask.request_file), {}
     if ask.from_file is None:
         return None, {}
     found = provenance.read_request(ask.from_file)
@@ -171,7 +171,7 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
     if area is None:
         if stored is not None:
             raise InputError("The stored request has a raster's grid and no area; give --aoi or --bounds with --crs, --gsd or --resolution.")
-        raise InputError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
+        raise AreaError("Say where: --aoi FILE, --bounds W S E N, --like RASTER, --from FILE or --request FILE.")
     gsd, resolution, crs = ask.gsd, ask.resolution, ask.crs
     if stored is not None:
         # What was not said stays: another area of the stored request lies in the same world.
@@ -275,9 +275,12 @@ def _first_or_none(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
-    if stored is not None and stored.sampler == sampler and stored.model.name == record.name:
+def _synthesis(ask: Ask, sampler: Sampler, stored: Request | None, record: CatalogRecord) -> Synthesis:
+    if ask.plan is None and stored is not None and stored.sampler == sampler and stored.model.name == record.name:
         return stored.synthesis
+    name = ask.plan
+    if name is None:
+        name = "default" if stored is None else phases.name_of(stored.synthesis.plan)
     schedule = record.schedule
     _, levels = phases.noise_levels(
         schedule.beta_schedule,
@@ -287,8 +290,7 @@ def _synthesis(sampler: Sampler, stored: Request | None, record: CatalogRecord) 
         sampler.num_inference_steps,
         schedule.rescale_zero_snr,
     )
-    count = record.defaults.phases
-    return Synthesis(plan=f"k{count}", phases=phases.plan_k(levels, record.tile, count))
+    return phases.plan_named(name, levels, record.tile, record.defaults.phases)
 
 
 def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:

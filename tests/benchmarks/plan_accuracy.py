@@ -78,7 +78,7 @@ def main() -> None:
                 factor(planned["file_bytes"], size),
             )
         )
-        print(f"* {name} done", file=sys.stderr, flush=True)
+        print("* " + ", ".join(rows[-1]), file=sys.stderr, flush=True)
     measures = [f"{what} {kind}" for what in ("time", "memory", "file") for kind in ("planned", "found", "factor")]
     print(table(["area", "evaluations", *measures], rows))
     print(machine.report(bars="evaluations exact, time 1.5, memory 1.3, file 1.5"))

@@ -4,7 +4,8 @@
 
 Areas of their own, one a class (and seed), are made with `rsgeo-mini` and default settings under each plan: butt-joined windows; independent
 tiles feathered at the end, as naive tiling does (noise of their own, linear ramps in pixels); MultiDiffusion (Bar-Tal et al. 2023: each
-step all windows are moved and averaged with equal weights); and the plans of `rsgeo.synthesis.phases`. A second table shows
+step all windows are moved and averaged with equal weights); the plans of `rsgeo.synthesis.phases`; and a pyramid, which is tried here only: the
+area at twice the GSD, enlarged, put back to the noise of the middle steps and refined from there in two phases. A second table shows
 the same seams for the exact engine of a Gaussian field, where every error is the tiling's (`tests/synthesis/gaussian.py`); it has one level,
 so no pyramid.
 
@@ -32,7 +33,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ import numpy as np
 import torch
 from common import JUDGE, ROOT, Machine, table
 from numpy.typing import NDArray
+from PIL import Image
 
 from rsgeo.errors import RsgeoWarning
 from rsgeo.evaluate import borders, frechet
@@ -47,11 +49,12 @@ from rsgeo.evaluate.judge import EUROSAT_CLASSES, load, look
 from rsgeo.geo import grid
 from rsgeo.hub.load import load_pipeline
 from rsgeo.pipelines.tile_view import LatentTileModel
-from rsgeo.request import Ask, PhaseRecord, Synthesis
-from rsgeo.runtime import Runtime
+from rsgeo.request import Ask, GridRecord, PhaseRecord, Synthesis
+from rsgeo.runtime import DType, Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import phases as planning
 from rsgeo.synthesis import plan as plans
+from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.tasks import making
 from rsgeo.tasks.generate import run
@@ -67,9 +70,14 @@ CLASSES = {
     "HerbaceousVegetation": ("herbaceous vegetation", -5.9, 39.5),
     "Industrial": ("industrial buildings", 7.2, 51.5),
     "Residential": ("residential buildings", 4.4, 51.2),
+    "SeaLake": ("sea or lake", 4.0, 53.3),
 }
 BATCH = 16
-FACTOR = 2  # of a pyramid: at 10 m its coarser level has 20 m, the coarsest that rsgeo-mini knows
+DTYPE: DType = "bf16"
+STRIDES = (("3/4", 0.75), ("7/8", 0.875))
+ALL = (STRIDES[0], ("13/16", 0.8125), STRIDES[1])
+FACTOR = 2  # of the pyramid: at 10 m its coarser level has 20 m, the coarsest that rsgeo-mini knows
+REFINED_FROM, REFINED_BORDER = 2.3, 0.6  # noise levels at which refining begins, and at which its windows shift
 PATCH, PATCH_STEP = 64, 71  # 71 has no factor in common with any stride, so that patches begin at every offset
 Phases = tuple[PhaseRecord, ...]
 Array = NDArray[np.float32]
@@ -112,7 +120,7 @@ class Plan:
         if self.phases is not None:
             found = self.phases(level.noise_levels, level.tile, stride)
             shift = found[-1].shift
-            period = math.lcm(*(phase.stride * FACTOR ** getattr(phase, "level", 0) for phase in found))
+            period = math.lcm(*(phase.stride for phase in found))
         edges = (shift * level.scale, (shift + level.tile) * level.scale)
         return stride * level.scale, period * level.scale, edges
 
@@ -184,28 +192,79 @@ def by_engine(area: Area, phases: Phases) -> Made:
     """The area as `rsgeo.generate` makes it, under other phases."""
     assert area.resolved is not None
     resolved = with_phases(area.resolved, phases)
-    result = run(resolved, None, Runtime(batch_size=BATCH, device="cpu", dtype="fp32"))
+    result = run(resolved, None, Runtime(batch_size=BATCH, device="cpu", dtype=DTYPE))
     assert result.pixels is not None
     return Made(result.pixels.transpose(1, 2, 0), resolved.request.grid.row, resolved.request.grid.col)
 
 
 def with_phases(resolved: Resolved, phases: Phases) -> Resolved:
-    synthesis = Synthesis(plan="benchmark", phases=phases, **factor_of(phases))
+    synthesis = Synthesis(plan="benchmark", phases=phases)
     return replace(resolved, request=resolved.request.model_copy(update={"synthesis": synthesis}))
 
 
-def factor_of(phases: Phases) -> dict[str, Any]:
-    """How far the levels are apart where there are several."""
-    return {"factor": FACTOR} if any(getattr(phase, "level", 0) for phase in phases) else {}
+@torch.inference_mode()
+def pyramid(area: Area, stride: int) -> Made:
+    """The area at `FACTOR` times its GSD under the default plan; its picture, enlarged, is encoded, put back to noise and refined in two phases."""
+    assert area.resolved is not None
+    level, tile, scale, cells = area.level, area.level.tile, area.level.scale, area.resolved.request.grid
+    steps = level.noise_levels
+    # World cells, a tile more on every side than the area, so that the windows of the last phase have what they read.
+    row, col = cells.row // scale - 2 * tile, cells.col // scale - 2 * tile
+    side = area.side + 4 * tile
+    state = put_back(area, row, col, side, steps.index(nearest(steps, REFINED_FROM)))
+    edges = [steps.index(nearest(steps, level)) for level in (REFINED_FROM, REFINED_BORDER)] + [len(steps)]
+    weight = torch.from_numpy(weight_2d(Lattice(tile, stride)))
+    for number, (first, last) in enumerate(pairwise(edges)):
+        lattice = Lattice(tile, stride, number * stride // 2)
+        starts = [[at * stride + lattice.shift for at in windows_touching(begin, begin + side, lattice)] for begin in (row, col)]
+        places = [(i - row, j - col) for i, j in product(*starts) if 0 <= i - row <= side - tile and 0 <= j - col <= side - tile]
+        total, weights = torch.zeros_like(state), torch.zeros(side, side)
+        for batch in batches(places):
+            inside = [(i + row - cells.row // scale, j + col - cells.col // scale) for i, j in batch]
+            conditions, solver = level.conditions([area.prompt] * len(batch), area.scene_at(inside)), level.solver(first, last)
+            moved = torch.stack([state[:, i : i + tile, j : j + tile] for i, j in batch])
+            for step in range(first, last):
+                moved = solver.step(moved, level.predict(moved, step, conditions), None)
+            for (i, j), window in zip(batch, moved, strict=True):
+                at = slice(i, i + tile), slice(j, j + tile)
+                total[:, *at] += weight * window
+                weights[at] += weight
+        state = total / weights.clamp_min(1e-6)
+    painted = in_grey(level.decode(state[None])[0])
+    top, left = cells.row - row * scale, cells.col - col * scale
+    return Made(painted[top : top + cells.height, left : left + cells.width], cells.row, cells.col)
+
+
+def put_back(area: Area, row: int, col: int, side: int, step: int) -> torch.Tensor:
+    """World cells [row, row + side) x [col, col + side) of the enlarged coarse picture, at the noise level before ``step``."""
+    assert area.resolved is not None
+    level, cells = area.level, area.resolved.request.grid
+    margin = 8  # coarse pixels, for the kernel that enlarges
+    first = [at * level.scale // FACTOR - margin for at in (row, col)]
+    count = side * level.scale // FACTOR + 2 * margin + 1
+    lattice = tuple(str(FACTOR * int(number)) for number in cells.lattice)
+    coarse = cells.model_copy(update={"lattice": lattice, "row": first[0], "col": first[1], "width": count, "height": count})
+    pixels = by_engine(replace(area, resolved=with_grid(area.resolved, coarse)), planning.plan_k(level.noise_levels, level.tile, 2)).pixels
+    large = np.asarray(Image.fromarray(pixels).resize((count * FACTOR,) * 2, Image.Resampling.BICUBIC))
+    top, left = (at * level.scale - begin * FACTOR for at, begin in zip((row, col), first, strict=True))
+    cut = large[top : top + side * level.scale, left : left + side * level.scale].transpose(2, 0, 1)
+    vae = level.pipeline.vae
+    latents = vae.encode(torch.from_numpy(cut.astype(np.float32) / 127.5 - 1)[None]).latent_dist.mean[0] * vae.config.scaling_factor
+    noise = torch.from_numpy(noise_normal(area.seed, "L0/init", row, col, side, side, level.channels))
+    s = level.noise_levels[step]
+    return (latents + s * noise) / math.sqrt(1 + s * s)
+
+
+def nearest(levels: Any, wanted: float) -> float:
+    return float(min(levels, key=lambda level: abs(math.log(level / wanted))))
+
+
+def with_grid(resolved: Resolved, cells: GridRecord) -> Resolved:
+    return replace(resolved, request=resolved.request.model_copy(update={"grid": cells}))
 
 
 def k(number: int) -> Callable[[Any, int, int], Phases]:
     return lambda levels, tile, stride: planning.plan_k(levels, tile, number, stride)
-
-
-def pyramid(levels: Any, tile: int, stride: int) -> Phases:
-    found: Phases = planning.plan_pyramid(levels, tile, stride=stride)
-    return found
 
 
 def all_plans() -> list[Plan]:
@@ -214,16 +273,14 @@ def all_plans() -> list[Plan]:
         Plan("feathered at the end, 3/4", 0.75, how=feathered),
         Plan("MultiDiffusion, 1/2", 0.5, how=multidiffusion),
         Plan("MultiDiffusion, 3/4", 0.75, how=multidiffusion),
-        *(Plan(f"K{number}, {name}", stride, phases=k(number)) for number in (1, 2, 3) for name, stride in (("3/4", 0.75), ("7/8", 0.875))),
+        *(Plan(f"K{number}, {name}", stride, phases=k(number)) for number, strides in ((1, STRIDES), (2, ALL), (3, ALL)) for name, stride in strides),
     ]
-    if hasattr(planning, "plan_pyramid"):
-        found += [Plan(f"pyramid, {name}", stride, phases=pyramid) for name, stride in (("3/4", 0.75), ("7/8", 0.875))]
-    return found
+    return [*found, Plan("pyramid, 3/4", 0.75, how=pyramid)]
 
 
 def areas(side_px: int, seeds: int, names: list[str], sampler: dict[str, Any]) -> list[tuple[str, Area]]:
     """Class and area, one a class and seed, with one loaded model."""
-    pipeline, found = load_pipeline("rsgeo-mini", device="cpu", dtype="fp32"), []
+    pipeline, found = load_pipeline("rsgeo-mini", device="cpu", dtype=making.DTYPES[DTYPE]), []
     for (name, (words, lon, lat)), seed in product(((name, CLASSES[name]) for name in names), range(seeds)):
         crs = f"EPSG:{32600 + grid.utm_zone(lon, lat)}"
         x, y = (10 * round(value / 10) for value in grid.transformer(grid.parse_crs("EPSG:4326"), grid.parse_crs(crs)).transform(lon, lat))
@@ -248,9 +305,12 @@ def scenes_of(resolved: Resolved, level: Any) -> Callable[[list[tuple[int, int]]
 
 
 def costs(plan: Plan, area: Area) -> tuple[float, float, float]:
-    """Evaluations over one a tile and step: over a boundless area, charged to 8 x 8 tiles, and charged to the area."""
+    """Evaluations over one a tile and step: over a boundless area, charged to 8 x 8 tiles, and charged to the area (NaN: not reckoned)."""
     level = area.level
     stride = int(plan.stride * level.tile)
+    if plan.how is pyramid:
+        refined = len(level.noise_levels) - level.noise_levels.index(nearest(level.noise_levels, REFINED_FROM))
+        return (1 / FACTOR**2 + refined / len(level.noise_levels)) * (level.tile / stride) ** 2, math.nan, math.nan
     if plan.phases is None:
         counts = [len(windows(side, level.tile, stride)[1]) * (level.tile / side) ** 2 for side in (8 * level.tile, area.side)]
         return (level.tile / stride) ** 2, counts[0], counts[1]
@@ -260,7 +320,7 @@ def costs(plan: Plan, area: Area) -> tuple[float, float, float]:
     eight = 8 * level.tile * level.scale
     places = product(range(0, stride * level.scale, level.scale * 2), repeat=2)
     anywhere = float(np.mean([charged(resolved, eight, at) for at in places]))
-    return planning.plan_cost(phases, **factor_of(phases)), anywhere, charged(resolved, area.side * level.scale)
+    return planning.plan_cost(phases), anywhere, charged(resolved, area.side * level.scale)
 
 
 def charged(resolved: Resolved, side_px: int, offset: tuple[int, int] = (0, 0)) -> float:
@@ -339,6 +399,7 @@ def mini_table(args: argparse.Namespace, chosen: list[Plan], sampler: dict[str, 
     print(table([*header, "contrast", "judge", "Frechet", "an area"], rows))
     return {
         "areas": f"{len(filled)} of {args.side} x {args.side} px at 10 m ({', '.join(names)}; {args.seeds} seeds), {len(level.noise_levels)} steps",
+        "number type": DTYPE,
         "patches": f"{count}; Frechet floor, real training tiles against the same test tiles: {floor}",
     }
 
@@ -384,21 +445,21 @@ def main() -> None:
     parser.add_argument("--eurosat", type=Path, default=Path(shared) / "eurosat" if shared else None)
     parser.add_argument("--side", type=int, default=640, help="pixels of an area's side")
     parser.add_argument("--seeds", type=int, default=1, help="areas a class")
-    parser.add_argument("--only", help="plans whose name holds this")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these plans")
     parser.add_argument("--no-exact", action="store_true", help="leave out the exact engine")
     parser.add_argument("--no-mini", action="store_true", help="leave out rsgeo-mini")
     parser.add_argument("--quick", action="store_true", help="one area of 256 px in two steps, three plans")
     args = parser.parse_args()
     warnings.simplefilter("ignore", RsgeoWarning)
     machine = Machine(quick=args.quick)
-    chosen = [plan for plan in all_plans() if args.only is None or args.only in plan.name]
+    chosen = [plan for plan in all_plans() if args.only is None or plan.name in args.only]
     sampler: dict[str, Any] = {}
     if args.quick:
         args.side, args.seeds, sampler = 256, 1, {"num_inference_steps": 2, "guidance_scale": 1.0}
         chosen = [plan for plan in chosen if plan.name in ("feathered at the end, 3/4", "MultiDiffusion, 3/4", "K2, 3/4")]
     facts = {} if args.no_mini else mini_table(args, chosen, sampler)
     if not args.no_exact:
-        exact_table([plan for plan in chosen if plan.phases is not pyramid], (4.0,) if args.quick else (4.0, 16.0))
+        exact_table([plan for plan in chosen if plan.how is not pyramid], (4.0,) if args.quick else (4.0, 16.0))
         facts["exact engine"] = f"3 fields of {gaussian.SIDE} x {gaussian.SIDE} cells, tile {gaussian.TILE}, L = correlation length in cells"
     print(machine.report(**facts))
 

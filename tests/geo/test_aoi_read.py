@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def test_wkt_is_read_as_degrees_and_says_so(tmp_path: Path) -> None:
     with pytest.warns(RsgeoWarning, match="states no coordinate system"):
         assert aoi.read(_write(tmp_path, "POLYGON ((7 46, 8 46, 8 47, 7 46))", "a.wkt")).crs.to_epsg() == 4326
     assert aoi.read(_write(tmp_path, "SRID=32632;POLYGON Z ((5e5 5e6 1, 6e5 5e6 1, 6e5 6e6 1, 5e5 5e6 1))", "b.wkt")).crs.to_epsg() == 32632
+
+
+def test_wkt_in_a_given_coordinate_system_is_taken_without_a_word() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = aoi.of("Polygon ((500000 5000000, 501000 5000000, 501000 5001000, 500000 5000000))", crs="EPSG:32633")
+        with_heights = aoi.of("PolygonZ ((500000 5000000 7, 501000 5000000 7, 501000 5001000 7, 500000 5000000 7))", crs="EPSG:32633")
+    assert plain.crs.to_epsg() == 32633 and plain.geometry.equals(with_heights.geometry)
 
 
 def test_a_layer_is_picked_by_name_and_never_guessed(tmp_path: Path) -> None:

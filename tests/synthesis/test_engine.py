@@ -13,7 +13,7 @@ import torch
 from rsgeo.errors import CancelledError, InputError, ModelError
 from rsgeo.geo.warp import WarpedRaster
 from rsgeo.hub.calibration import Pace
-from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, Synthesis
+from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler, SamplesRecord, Synthesis
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks, engine
 from rsgeo.synthesis.engine import Maker, bands
@@ -22,9 +22,10 @@ from rsgeo.synthesis.lattice import cone
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import lattice_of, noise_levels, plan_k
 from rsgeo.synthesis.plan import Machine, plan
+from rsgeo.synthesis.wishes import Wish
 from rsgeo.tilemodel import Seen
 
-MACHINE = Machine(None, None, 0.0, 0)
+MACHINE = Machine(None, None, 0.0, 1, 0)
 LEVELS = noise_levels("scaled_linear", 0.00085, 0.012, 1000, 6)[1]
 
 
@@ -278,14 +279,37 @@ def test_large_areas_cost_what_the_overlap_costs():
 
 
 def test_memory_does_not_grow_with_the_height_and_little_with_the_width_and_time_does():
-    machine = Machine("stub", Pace(dtype="float32", batch_size=1, seconds=0.5), 2.0, 1000)
+    machine = Machine("stub", Pace(dtype="float32", batch_size=1, seconds=0.5), 2.0, 1, 1000)
     sizes = [(5000, 5000), (9000, 5000), (5000, 9000)]
     square, high, wide = (plan(asked, pieces(asked, Mixer()), channels=5, machine=machine) for asked in (request(0, 0, *size) for size in sizes))
     assert 0 < square.held_bytes < square.memory_bytes
     assert high.held_bytes == pytest.approx(square.held_bytes, rel=0.05)
     # A row of blocks of the picture, three bytes a pixel, and no cells.
     assert wide.held_bytes - square.held_bytes == pytest.approx(3 * 384 * 4000, rel=0.25)
-    assert [forecast.seconds for forecast in (square, wide)] == [2 + 0.5 * forecast.evaluations for forecast in (square, wide)]
+    for forecast in (square, wide):  # a pixel takes microseconds beside its evaluations
+        assert forecast.seconds == pytest.approx(2 + 0.5 * forecast.evaluations, rel=1e-3)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["one prompt", "regions"])
+def test_the_plans_time_counts_whole_batches_in_every_world_as_the_engine_runs_them(mixed):
+    batch, pace = 7, 0.5
+
+    def by_column(corners, tile):
+        shares = np.full((tile, tile), 0.5, np.float32)
+        return [(Wish("a field"),) if col < 12 else (Wish("a field", shares), Wish("a wood", 1 - shares)) for _, col in corners]
+
+    asked, wishes_at, level = request(*BIG), by_column if mixed else None, Mixer(batch=batch)
+    graph = pieces(asked, level)
+    machine = Machine("stub", Pace(dtype="float32", batch_size=1, seconds=pace), 2.0, batch, 0)
+    forecast = plan(asked, graph, channels=5, machine=machine, wishes_at=wishes_at)
+    for _ in bands(Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), wishes_at=wishes_at)):
+        pass
+    assert level.windows > forecast.evaluations  # some batches were filled up
+    around = forecast.seconds - 2 - pace * level.windows
+    assert 0 < around < 1e-4 * forecast.valid_pixels
+    several = asked.model_copy(update={"samples": SamplesRecord(count=3, write_as="all")})
+    thrice = plan(several, graph, channels=5, machine=machine, wishes_at=wishes_at)
+    assert thrice.seconds - 2 == pytest.approx(3 * (forecast.seconds - 2))
 
 
 def test_each_window_is_told_the_scene_at_its_own_centre():

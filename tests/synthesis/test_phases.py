@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsgeo.errors import InputError
-from rsgeo.synthesis.phases import noise_levels, plan_cost, plan_halo, plan_k
+from rsgeo.synthesis.phases import PLANS, check_plan, name_of, noise_levels, plan_cost, plan_halo, plan_k, plan_named
 
 SD = ("scaled_linear", 0.00085, 0.012, 1000)
 
@@ -71,6 +71,25 @@ def test_phases_walk_through_every_step_once_whatever_their_number(levels, k, ti
     assert all(p.tile == tile and 0 <= p.shift < p.stride <= tile for p in phases)
 
 
+@settings(deadline=None)
+@given(steps=st.integers(1, 60), k=st.integers(1, 4), tile=st.integers(2, 64), name=st.sampled_from(list(PLANS)))
+def test_a_named_plan_runs_any_number_of_steps_and_says_its_name(steps, k, tile, name):
+    plan = plan_named(name, noise_levels(*SD, steps)[1], tile, k)
+    check_plan(plan.phases, tile, steps)
+    assert name_of(plan.plan) == name
+    assert len(plan.phases) <= (1 if name == "preview" else k)
+
+
+def test_economy_overlaps_less_and_preview_is_blended_once():
+    _, levels = noise_levels(*SD, 12)
+    default, economy, preview = (plan_named(name, levels, 16, 2) for name in ("default", "economy", "preview"))
+    assert default.phases == plan_k(levels, 16, 2)
+    assert [(p.stride, p.shift) for p in economy.phases] == [(13, 0), (13, 6)]
+    assert [(p.stride, p.shift) for p in preview.phases] == [(12, 0)]
+    # the default's name and phases are hashed in every file there is
+    assert [plan.plan for plan in (default, economy, preview)] == ["k2", "k2-economy", "k1-preview"]
+
+
 def test_a_border_does_not_part_a_step_of_two_evaluations():
     levels = [80.0, 10.0, 10.0, 4.0, 4.0, 1.0, 1.0]
     assert plan_k(levels, 16, 2)[1].first == 4
@@ -79,5 +98,10 @@ def test_a_border_does_not_part_a_step_of_two_evaluations():
 def test_unknown_plans_are_refused():
     with pytest.raises(InputError, match="5 phases"):
         plan_k([1.0], 16, 5)
+    with pytest.raises(InputError, match="default, economy, preview"):
+        plan_named("cheap", [1.0], 16, 2)
+    for stored in ("benchmark", "k2-cheap", "k2-", "economy"):
+        with pytest.raises(InputError, match="--plan"):
+            name_of(stored)
     with pytest.raises(InputError, match="stride of 17"):
         plan_k([1.0], 16, 2, stride=17)

@@ -112,12 +112,32 @@ class TestAStoredRequest:
             ({"bounds": (14.5, 46.0, 14.51, 46.01)}, {"grid", "aoi"}),
             ({"like": RASTERS / "transforms" / "2d_test.tif"}, {"grid", "aoi"}),
             ({"model": "rsgeo-mini"}, set()),
+            ({"plan": "default"}, set()),
+            ({"plan": "economy"}, {"synthesis"}),
         ],
         ids=str,
     )
     def test_keeps_all_that_is_not_said_otherwise(self, asked: dict[str, Any], changed: set[str], stored: Path) -> None:
         before, after = load_request(stored).model_dump(), again(stored, **asked).model_dump()
         assert {name for name in before if before[name] != after[name]} == changed
+
+    def test_keeps_its_plan_until_another_is_said(self, stored: Path) -> None:
+        economy = again(stored, plan="economy")
+        stored.write_text(economy.canonical_json())
+        assert again(stored) == economy
+        longer = again(stored, num_inference_steps=20).synthesis
+        assert longer.plan == economy.synthesis.plan == "k2-economy"
+        assert [phase.stride for phase in longer.phases] == [13, 13] and longer.phases[-1].last == 20
+        assert again(stored, num_inference_steps=20, plan="default").synthesis.plan == "k2"
+
+    def test_with_a_plan_of_its_own_keeps_it_for_its_own_steps_only(self, stored: Path) -> None:
+        request = load_request(stored)
+        own = request.model_copy(update={"synthesis": request.synthesis.model_copy(update={"plan": "by hand"})})
+        stored.write_text(own.canonical_json())
+        assert again(stored, seed=3).synthesis == own.synthesis
+        with pytest.raises(InputError, match="--plan"):
+            again(stored, num_inference_steps=20)
+        assert again(stored, num_inference_steps=20, plan="economy").synthesis.plan == "k2-economy"
 
     def test_keeps_its_coordinate_system_at_another_gsd(self, stored: Path) -> None:
         assert again(stored, gsd="15").grid.crs == "EPSG:3035"
@@ -193,6 +213,8 @@ class TestWhatContradictsItself:
             ({"like": "raster", "gsd": "10"}, "leave out --crs, --gsd and --resolution"),
             ({"like": "raster", "crs": "EPSG:3035"}, "leave out --crs, --gsd and --resolution"),
             ({"scheduler": "heun"}, "ddim, .*unipc"),
+            ({"plan": "cheap"}, "default, economy, preview"),
+            ({"plan": ""}, "default, economy, preview"),
             ({"seed": 2**63}, "--seed"),
             ({"num_inference_steps": 1001}, "from 1 to 1000"),
             ({"guidance_scale": float("inf")}, "--guidance-scale"),
