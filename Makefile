@@ -1,6 +1,8 @@
 # make demo    a synthetic satellite image of examples/field.geojson in demo/
 # make test    every test (ARGS="-m 'not slow'" for the quick ones)
+# make test-qgis  the QGIS plugin's tests in the QGIS of this machine, without a screen
 # make lint    ruff, mypy and the import contracts
+# make plugin  the QGIS plugin's zip in dist/ (needs Qt's lrelease; Debian and Ubuntu: package qttools5-dev-tools)
 #
 # Each makes .venv if need be. PYTHON=... chooses the interpreter that .venv is made from.
 
@@ -11,7 +13,7 @@ HAS_TORCH = -c "import importlib.util as u, sys; sys.exit(u.find_spec('torch') i
 # A torch that is already there is kept; where there is none, the tested version is installed.
 PIN = $$(.venv/bin/python $(HAS_TORCH) || echo -c constraints.txt)
 
-.PHONY: demo test lint
+.PHONY: demo test test-qgis lint plugin
 
 demo: .venv/.core
 	@mkdir -p demo
@@ -21,10 +23,16 @@ demo: .venv/.core
 test: .venv/.dev
 	.venv/bin/python -m pytest $(ARGS)
 
+test-qgis: .venv/.core
+	tests/qgis/run.sh $(ARGS)
+
 lint: .venv/.dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+
+plugin: | .venv/bin/python
+	@.venv/bin/python qgis_plugin/build.py dist
 
 .venv/bin/python:
 	@for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -1,0 +1,8 @@
+"""What the toolbox offers. A new task is one module here and one line in `ALL`."""
+
+from .check import CheckInstallation
+from .extend import Extend
+from .generate import Generate
+from .metadata import SceneMetadata
+
+ALL = (Generate, Extend, SceneMetadata, CheckInstallation)

@@ -1,0 +1,111 @@
+"""From what was typed or drawn to what the worker is asked: plain values only, no QGIS. All numbers of place and time are rsgeo's to derive."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA_VERSION = 1
+PREVIEW_PX = 256
+DEFAULT_MODEL = "rsgeo-mini"
+
+Fields = dict[str, Any]
+
+
+def area_file(path: str, layer: str) -> Fields:
+    """The area of a layer of a vector file."""
+    return {"aoi": path, "layer": layer}
+
+
+def area_wkt(wkt: str, crs: str) -> Fields:
+    """The area of a short geometry in a CRS (authority code or WKT2)."""
+    return {"aoi": wkt, "aoi_crs": crs}
+
+
+def area_bounds(west: float, south: float, east: float, north: float, crs: str) -> Fields:
+    """A rectangle in its own CRS: of a rectangle on the map, this keeps the shape."""
+    return {"bounds": [west, south, east, north], "aoi_crs": crs}
+
+
+def prompts(path: str, layer: str, field: str) -> Fields:
+    """Prompts by polygon: the attribute of a layer that says what shall be where."""
+    return {"prompt_field": field, "prompt_layer": {"path": path, "layer": layer}}
+
+
+def generate(
+    area: Fields,
+    *,
+    prompt: str = "",
+    negative_prompt: str = "",
+    by_polygon: Fields | None = None,
+    gsd_m: float | None = None,
+    crs: str | None = None,
+    date: str | None = None,
+    cloud_cover: float | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    model: str | None = None,
+) -> Fields:
+    """A new image of an area. None and empty text leave to rsgeo what it takes; ``date`` is YYYY-MM-DD, ``cloud_cover`` percent."""
+    typed = {
+        **area,
+        **(by_polygon or {}),
+        "prompt": prompt.strip() or None,
+        "negative_prompt": negative_prompt.strip() or None,
+        "gsd": None if gsd_m is None else decimal(gsd_m),
+        "crs": crs,
+        "date": date,
+        "cloud_cover": cloud_cover,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "model": model or None,
+    }
+    return _request("generate", ask=_said(typed))
+
+
+def extend(existing: str, area: Fields, by_polygon: Fields | None = None) -> Fields:
+    """More ground for an image that rsgeo made; all but the area is as it was."""
+    return _request("extend", ask=_said({**area, **(by_polygon or {})}), existing=existing)
+
+
+def with_seed(request: Mapping[str, Any], seed: int) -> Fields:
+    """The same request for another world."""
+    return {**request, "ask": {**request["ask"], "seed": seed}}
+
+
+def preview(x: float, y: float, crs: str) -> Fields:
+    """The square of `PREVIEW_PX` pixels of the full run's grid around a point."""
+    return {"preview": {"x": x, "y": y, "crs": crs, "size": PREVIEW_PX}}
+
+
+def runtime(device: str = "auto", *, stay: bool = False) -> Fields:
+    """On what to run, and whether the worker stays when it is cancelled. QGIS asks before it overwrites, so an existing file is replaced."""
+    return {"runtime": {"device": device or "auto", "overwrite": True, "on_cancel": "stay" if stay else "exit"}}
+
+
+def decimal(value: float) -> str:
+    """A number as decimal text, without the noise of its binary form: 0.3 is 0.3, 10.0 is 10."""
+    return format(value, ".15g")
+
+
+def request_path(output: str) -> str:
+    """Where the complete request of an output lies: NAME.request.json beside NAME.tif."""
+    return os.path.splitext(output)[0] + ".request.json"
+
+
+def command_line(request_file: str, output: str, windows: bool) -> str:
+    """The command that makes the same pixels outside QGIS, quoted for the system's shell."""
+    words = ["rsgeo", "generate", "--request", request_file, output]
+    return " ".join(f'"{word}"' if " " in word else word for word in words) if windows else shlex.join(words)
+
+
+def _request(task: str, **fields: Any) -> Fields:
+    return {"schema_version": SCHEMA_VERSION, "task": task, **fields}
+
+
+def _said(fields: Mapping[str, Any]) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,74 @@
+"""What the worker is asked, from what was typed."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from rsgeo_qgis import report, request
+
+AREA = request.area_bounds(10.0, 50.0, 10.1, 50.1, "EPSG:4326")
+
+
+def test_what_was_not_said_is_not_sent() -> None:
+    asked = request.generate(AREA, prompt="  ", date=None, model="")
+    assert asked == {"schema_version": 1, "task": "generate", "ask": {"bounds": [10.0, 50.0, 10.1, 50.1], "aoi_crs": "EPSG:4326"}}
+
+
+def test_every_field_of_an_ask_is_one_of_rsgeo() -> None:
+    rsgeo_request = pytest.importorskip("rsgeo.request", reason="rsgeo is not in this Python")
+    asked = request.generate(
+        request.area_file("a.gpkg", "aoi"),
+        prompt="fields",
+        negative_prompt="towns",
+        by_polygon=request.prompts("a.gpkg", "prompts", "prompt"),
+        gsd_m=10.0,
+        crs="EPSG:32633",
+        date="2024-05-06",
+        cloud_cover=0.0,
+        seed=0,
+        steps=4,
+        guidance=1.5,
+        model="rsgeo-mini",
+    )["ask"]
+    assert rsgeo_request.Ask(**asked).gsd == "10"
+    assert asked["cloud_cover"] == 0.0 and asked["seed"] == 0  # zero was said
+    assert rsgeo_request.Ask(**AREA).aoi_crs == "EPSG:4326"
+    assert rsgeo_request.Ask(**request.area_wkt("POLYGON ((0 0, 1 0, 0 1, 0 0))", "EPSG:4326")).aoi.startswith("POLYGON")
+
+
+@pytest.mark.parametrize(("value", "text"), [(10.0, "10"), (0.3, "0.3"), (0.1 + 0.2, "0.3"), (1 / 3, "0.333333333333333"), (1500.0, "1500")])
+def test_a_gsd_is_the_decimal_that_was_typed(value: float, text: str) -> None:
+    assert request.decimal(value) == text
+
+
+def test_another_seed_changes_nothing_else() -> None:
+    first = request.generate(AREA, prompt="fields", seed=1)
+    second = request.with_seed(first, 2)
+    assert second["ask"] == {**first["ask"], "seed": 2} and first["ask"]["seed"] == 1
+
+
+def test_a_command_line_survives_the_shell() -> None:
+    path = "/tmp dir/it's ä/out.tif"
+    command = request.command_line(request.request_path(path), path, windows=False)
+    assert shlex.split(command) == ["rsgeo", "generate", "--request", "/tmp dir/it's ä/out.request.json", path]
+    on_windows = request.command_line("C:\\a b\\o.request.json", "C:\\o.tif", windows=True)
+    assert on_windows == 'rsgeo generate --request "C:\\a b\\o.request.json" C:\\o.tif'
+
+
+def test_progress_never_goes_back() -> None:
+    way = report.Way()
+    seen = []
+    steps = [("load", 1, 1), ("sample", 5, 10), ("load", 1, 1), ("sample", 10, 10), ("write", 0, 0), ("write", 1, 1), ("new", 1, 2)]
+    for stage, done, total in steps:
+        way.step({"stage": stage, "done": done, "total": total})
+        seen.append(way.percent)
+    assert seen == sorted(seen) and seen[-1] == 100
+
+
+def test_a_plan_in_words() -> None:
+    lines = report.plan_lines(
+        {"plan": {"memory_bytes": 667_029_733, "file_bytes": 96_368, "seconds": None}, "grid": {"width": 640, "height": 480, "gsd_m": 10.004}}
+    )
+    assert lines == ["Size: 640 × 480 px of 10 m", "Memory: about 0.67 GB", "File: about 0.096 MB", "Time: unknown until the model ran here once"]
+    assert [report.duration(seconds) for seconds in (12.3, 240, 7200)] == ["12 s", "4 min", "2.0 h"]
