@@ -17,7 +17,7 @@ from qgis.PyQt.QtWidgets import QApplication, QPushButton
 from qgis.utils import iface, plugins
 
 FOLDER = Path(os.environ["RSGEO_WINDOW"])
-EXTENT = "600000,601280,5500000,5501280 [EPSG:32631]"
+EXTENT = "600000,603200,5500000,5502400 [EPSG:32631]"
 log: dict[str, object] = {}
 gaps: list[float] = []
 kept: dict[str, object] = {}
@@ -76,7 +76,7 @@ def install() -> None:
 
 
 def run() -> None:
-    parameters = {"PROMPT": "a residential town", "EXTENT": EXTENT, "STEPS": 4, "OUTPUT": str(FOLDER / "image.tif")}
+    parameters = {"PROMPT": "annual crop land", "EXTENT": EXTENT, "OUTPUT": str(FOLDER / "image.tif")}
     kept["dialog"] = dialog = processing.createAlgorithmDialog("rsgeo:generate", parameters)
     dialog.show()
     later(start)

@@ -77,7 +77,7 @@ def test_the_zip_in_a_window(display: str, tmp_path: Path) -> None:
     log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
     assert "error" not in log, log["error"]
     assert log["installed"] and {"rsgeo:generate", "rsgeo:extend", "rsgeo:scenemetadata", "rsgeo:checkinstallation"} <= set(log["algorithms"])
-    assert log["layers"] == ["a residential town (synthetic)"] and log["left"] == []
+    assert log["layers"] == ["annual crop land (synthetic)"] and log["left"] == []
     assert (folder / "image.tif").is_file() and (folder / "window.png").stat().st_size > 10_000
     assert log["files"] == []
     assert log["cancelled_after"] < 2.0  # a second, and the window's own pace
