@@ -482,3 +482,13 @@ def test_a_model_chain(provider, worker, tmp_path) -> None:
     output.setChildOutputName("OUTPUT_HTML_FILE")
     result = processing.run(model, {"extent": "0,1,0,1 [EPSG:4326]"})
     assert result["CHILD_RESULTS"]["statistics"]["MEAN"] == 120
+
+
+def test_batch_rows_are_runs_of_their_own(provider, worker, tmp_path) -> None:
+    asked = worker()
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("rsgeo:generate")
+    for name, prompt in (("one", "vineyards"), ("two", "meadows")):  # as the batch window does: one algorithm, a context for each row
+        parameters = {"PROMPT": prompt, "AOI": polygons(FIELD), "OUTPUT": str(tmp_path / f"{name}.tif")}
+        results, ok = algorithm.run(parameters, QgsProcessingContext(), Feedback())
+        assert ok and results["OUTPUT"] == parameters["OUTPUT"] and Path(results["OUTPUT"]).is_file()
+    assert [message["request"]["ask"]["prompt"] for message in asked() if message["op"] == "run"] == ["vineyards", "meadows"]
