@@ -8,23 +8,8 @@ import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - from_pretrained looks for ModelMixin in a component's module
 from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
-from torch import nn
 
-
-class FieldEmbedding(nn.Module):
-    """One metadata field in rsgeo's encoding: an MLP on its features, or a learned vector where the features are NaN (unknown)."""
-
-    def __init__(self, num_features: int, dim: int) -> None:
-        super().__init__()
-        self.mlp = TimestepEmbedding(num_features, dim)
-        self.unknown = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(batch, features) float32, NaN where unknown -> (batch, dim)."""
-        known = torch.isfinite(features).all(dim=-1, keepdim=True)
-        dtype = self.unknown.dtype
-        value = self.mlp(torch.nan_to_num(features).to(dtype))
-        return torch.where(known, value, self.unknown.to(value.dtype))
+from rsgeo.models.metadata_embedding import MetadataEmbedding
 
 
 class SatUNet(UNet2DConditionModel):
@@ -47,10 +32,6 @@ class SatUNet(UNet2DConditionModel):
         text_embeds_dim: int | None = None,
         **unet: Any,
     ) -> None:
-        if use_metadata and metadata_encoding not in ("sinusoid", "rsgeo"):
-            raise ValueError(f"metadata_encoding must be 'sinusoid' or 'rsgeo', got {metadata_encoding!r}")
-        if use_metadata and metadata_encoding == "rsgeo" and not metadata_features:
-            raise ValueError("metadata_encoding 'rsgeo' needs metadata_features, the number of features of each field")
         super().__init__(**unet)
         self.register_to_config(
             use_metadata=use_metadata,
@@ -60,10 +41,8 @@ class SatUNet(UNet2DConditionModel):
             text_embeds_dim=text_embeds_dim,
         )
         width = self.config.block_out_channels[0]
-        if use_metadata and metadata_encoding == "sinusoid":
-            self.metadata_embedding = nn.ModuleList(TimestepEmbedding(width, 4 * width) for _ in range(num_metadata))
-        elif use_metadata:
-            self.metadata_embedding = nn.ModuleList(FieldEmbedding(n, 4 * width) for n in metadata_features or ())
+        if use_metadata:
+            self.metadata_embedding = MetadataEmbedding(width, num_metadata, metadata_encoding, metadata_features)
         if text_embeds_dim is not None:
             self.text_embeds_embedding = TimestepEmbedding(text_embeds_dim, 4 * width)
 
@@ -76,11 +55,7 @@ class SatUNet(UNet2DConditionModel):
     @property
     def num_metadata_values(self) -> int:
         """Length of a metadata row; 0 without metadata."""
-        if not self.config.use_metadata:
-            return 0
-        if self.config.metadata_encoding == "rsgeo":
-            return sum(self.config.metadata_features)
-        return int(self.config.num_metadata)
+        return self.metadata_embedding.num_values if self.config.use_metadata else 0
 
     def forward(
         self,
@@ -115,16 +90,7 @@ class SatUNet(UNet2DConditionModel):
         total = super().get_aug_embed(emb, encoder_hidden_states, added_cond_kwargs)
         terms = [] if total is None else [total]
         if self.config.use_metadata:
-            terms.append(self._embed_metadata(added_cond_kwargs["metadata"], emb.dtype))
+            terms.append(self.metadata_embedding(added_cond_kwargs["metadata"], self.time_proj, emb.dtype))
         if self.config.text_embeds_dim is not None:
             terms.append(self.text_embeds_embedding(added_cond_kwargs["pooled_text"].to(emb.dtype)))
         return torch.stack(terms).sum(dim=0) if terms else None
-
-    def _embed_metadata(self, metadata: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        if self.config.metadata_encoding == "rsgeo":
-            fields = metadata.split(list(self.config.metadata_features), dim=1)
-        else:
-            # The sinusoid is taken in float32: a half keeps longitude to 0.18 degrees only (MODELS.md).
-            fields = tuple(self.time_proj(column.float()).to(dtype) for column in metadata.unbind(dim=1))
-        embedded = [embed(field) for embed, field in zip(self.metadata_embedding, fields, strict=True)]
-        return torch.stack(embedded).sum(dim=0)
