@@ -22,9 +22,10 @@ _CACHE = tempfile.TemporaryDirectory(prefix="rsgeo-cache-")
 os.environ["RSGEO_CACHE"] = _CACHE.name
 
 # Real files that are too many or not free enough for the repository; tests that know them run on more where they are.
-_SHARED_DATA = ROOT.parent / "shared" / "data"
-if "RSGEO_SHARED_DATA" not in os.environ and _SHARED_DATA.is_dir():
-    os.environ["RSGEO_SHARED_DATA"] = str(_SHARED_DATA)
+for _kind in ("data", "reference"):
+    _shared, _name = ROOT.parent / "shared" / _kind, f"RSGEO_SHARED_{_kind.upper()}"
+    if _name not in os.environ and _shared.is_dir():
+        os.environ[_name] = str(_shared)
 
 
 @pytest.fixture(scope="session")

@@ -15,18 +15,27 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from rsgeo.errors import ModelError
+from rsgeo.models.control_trunk import ControlTrunk
+from rsgeo.models.sat_controlnet import SatControlNet
+from rsgeo.models.sat_controlnet3d import SatControlNet3D
 from rsgeo.models.sat_unet import SatUNet
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 _WEIGHTS = "diffusion_pytorch_model"
 _NAMED = 4
+_CONTROLNETS: dict[str, type[SatControlNet] | type[SatControlNet3D]] = {
+    "SatControlNet": SatControlNet,
+    "SatControlNet3D": SatControlNet3D,
+    "ControlNetModel": SatControlNet,
+    "ControlNetModel3D": SatControlNet3D,
+}
 
 
 def load_module(cls: type[Module], folder: str | Path, dtype: torch.dtype = torch.float32) -> Module:
     """The module of ``folder`` (config.json and .safetensors or .bin weights), in evaluation mode, its floating-point weights in ``dtype``.
 
-    ``cls`` is a diffusers or a transformers class. A `SatUNet` whose configuration does not say whether it has metadata is decided from
+    ``cls`` is a diffusers or a transformers class. A `SatUNet` or ControlNet whose configuration does not say whether it has metadata is decided from
     its weights. Weights are read as data only: nothing pickled is executed.
 
     Raises:
@@ -36,7 +45,7 @@ def load_module(cls: type[Module], folder: str | Path, dtype: torch.dtype = torc
     if issubclass(cls, PreTrainedModel):
         return _load_transformers(cls, folder, dtype)
     config, weights = _read_config(folder), read_weights(folder)
-    if issubclass(cls, SatUNet):
+    if issubclass(cls, (SatUNet, ControlTrunk)):
         config = {**metadata_settings(weights), **config}
     try:
         with init_empty_weights():
@@ -53,6 +62,18 @@ def load_module(cls: type[Module], folder: str | Path, dtype: torch.dtype = torc
     _require_fit(cls, folder, expected.keys() - weights.keys(), weights.keys() - expected.keys(), misshapen)
     module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}, assign=True)
     return module.eval()  # type: ignore[no-any-return]
+
+
+def load_controlnet(folder: str | Path, dtype: torch.dtype = torch.float32) -> SatControlNet | SatControlNet3D:
+    """The ControlNet of ``folder`` as its configuration names it, in DiffusionSat's word or in rsgeo's; otherwise as `load_module`.
+
+    Raises:
+        ModelError: as `load_module`, or the configuration names another class.
+    """
+    name = _read_config(Path(folder)).get("_class_name")
+    if name not in _CONTROLNETS:
+        raise ModelError(f"{Path(folder) / 'config.json'} names {name} where one of {', '.join(_CONTROLNETS)} is needed; name a ControlNet's folder.")
+    return load_module(_CONTROLNETS[name], folder, dtype)
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -75,7 +96,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def metadata_settings(weights: Iterable[str]) -> dict[str, Any]:
-    """``use_metadata`` and ``num_metadata`` of a `SatUNet`, told from the names of its weights."""
+    """``use_metadata`` and ``num_metadata`` of a `SatUNet` or ControlNet, told from the names of its weights."""
     fields = {name.split(".")[1] for name in weights if name.startswith("metadata_embedding.")}
     return {"use_metadata": bool(fields), "num_metadata": len(fields)}
 
