@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import torch
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.controlnets.controlnet import ControlNetModel, ControlNetOutput
 from diffusers.models.embeddings import TimestepEmbedding
 
@@ -12,7 +13,7 @@ from rsgeo.models.metadata_embedding import MetadataEmbedding
 from rsgeo.models.sat_unet import SatUNet
 
 
-class ControlTrunk(ControlNetModel):
+class ControlTrunk(ControlNetModel, PeftAdapterMixin):
     """diffusers' ControlNet (Zhang et al., ICCV 2023) with the metadata of a `SatUNet`: those of the target, and those of the condition.
 
     Both pass the same embeddings (Khanna et al., DiffusionSat, ICLR 2024, section 3.3). Configuration keys: those of

@@ -101,6 +101,25 @@ def test_metadata_of_another_shape_is_an_error(unets: dict[str, SatUNet]) -> Non
             unets[SINUSOID](inputs["sample"], 1, inputs["encoder_hidden_states"], metadata=metadata)
 
 
+@pytest.mark.parametrize("number", [1, 5, 12])
+@torch.no_grad()
+def test_any_number_of_metadata(tmp_path: Path, number: int) -> None:
+    """Each number counts, and a folder whose configuration does not say how many there are is understood."""
+    unet = small(metadata_encoding="sinusoid", metadata_features=None, num_metadata=number)
+    inputs = {**inputs_of_small(), "metadata": torch.linspace(10, 900, number)[None]}
+    plain = unet(**inputs).sample
+    for index in range(number):
+        other = inputs["metadata"].clone()
+        other[0, index] += 50
+        assert not torch.allclose(unet(**{**inputs, "metadata": other}).sample, plain)
+    unet.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({key: config[key] for key in config.keys() - {"use_metadata", "num_metadata"}}))
+    loaded = load_module(SatUNet, tmp_path)
+    assert loaded.config.num_metadata == number
+    close(loaded(**inputs).sample, plain, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @torch.no_grad()
 def test_halves_keep_metadata_in_float32(dtype: torch.dtype) -> None:
