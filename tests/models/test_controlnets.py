@@ -158,6 +158,17 @@ def test_a_batch_is_its_samples(nets: dict[str, ControlNet], name: str) -> None:
 
 @pytest.mark.parametrize("name", ["controlnet2d_superres", "controlnet3d_temporal"])
 @torch.no_grad()
+def test_sliced_attention_gives_the_same(controlnets: Path, name: str) -> None:
+    net, given = net_of(name, controlnets), arguments(name, CASES[name]["calls"][0]["id"])
+    plain = net(**given).mid_block_res_sample
+    net.set_attention_slice("auto")
+    processors = {type(processor).__name__ for processor in net.attn_processors.values()}
+    assert processors == {"SlicedAttnProcessor"}
+    close(net(**given).mid_block_res_sample, plain)
+
+
+@pytest.mark.parametrize("name", ["controlnet2d_superres", "controlnet3d_temporal"])
+@torch.no_grad()
 def test_traced_as_one_graph_gives_the_same(nets: dict[str, ControlNet], name: str) -> None:
     given = arguments(name, CASES[name]["calls"][0]["id"])
     got = torch.compile(nets[name], backend="eager", fullgraph=True)(**given)
