@@ -19,9 +19,6 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import nn
 from torch.nn import functional
 
-MAX_TEXT_TOKENS = 256
-"""Text tokens that are read; what is longer is cut, what is shorter is filled up with the learned null."""
-
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "rsdiff1.5-base": {
         "sample_size": 128, "dim": 128, "cond_dim": 256, "dim_mults": [1, 2, 2, 2], "num_resnet_blocks": 0,
@@ -47,7 +44,7 @@ _SKIP_SCALE = 2**-0.5
 _MID_ATTENTION: dict[str, Any] = {"heads": 8, "dim_head": 64}  # the middle's cross attention heeds no setting, so small published nets have it too
 _SINUSOIDS = 8
 _TIME_TOKENS = 2
-_MEAN_LATENTS, _LEARNED_LATENTS = 4, 32
+_MEAN_LATENTS = 4
 _POOL_DEPTH, _POOL_POSITIONS = 2, 512
 
 
@@ -56,7 +53,7 @@ class TextConditions:
     """What the network reads of a batch of captions; the same for all steps of a sampler (`RSDiffUNet.encode_text`)."""
 
     tokens: torch.Tensor
-    """(batch, 36, cond_dim), read by attention."""
+    """(batch, attn_pool_num_latents + 4, cond_dim), read by attention."""
     hidden: torch.Tensor
     """(batch, time width), added to the time embedding."""
 
@@ -163,11 +160,11 @@ class PoolAttention(nn.Module):
 
 
 class TextPool(nn.Module):
-    """256 text positions to 36 tokens: 4 made of their mean, 32 learned, refined by two layers of attention."""
+    """Text positions to a few tokens: 4 made of their mean, the others learned, refined by two layers of attention."""
 
-    def __init__(self, dim: int, heads: int, dim_head: int) -> None:
+    def __init__(self, dim: int, num_latents: int, heads: int, dim_head: int) -> None:
         super().__init__()
-        self.latents = nn.Parameter(torch.randn(_LEARNED_LATENTS, dim))
+        self.latents = nn.Parameter(torch.randn(num_latents, dim))
         self.pos_emb = nn.Embedding(_POOL_POSITIONS, dim)
         self.to_latents_from_mean_pooled_seq = nn.Sequential(
             GainNorm(dim), nn.Linear(dim, _MEAN_LATENTS * dim), nn.Unflatten(1, (_MEAN_LATENTS, dim))
@@ -177,7 +174,7 @@ class TextPool(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, positions, dim) -> (batch, 36, dim)."""
+        """(batch, positions, dim) -> (batch, num_latents + 4, dim)."""
         of_mean = self.to_latents_from_mean_pooled_seq(x.mean(dim=1))
         latents = torch.cat([of_mean, self.latents.expand(len(x), -1, -1)], dim=1)
         x = x + self.pos_emb.weight[: x.shape[1]]
@@ -325,10 +322,12 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         layer_attns, layer_cross_attns: which levels have a transformer, and whose first block attends to the text.
         attn_heads, attn_dim_head: of all attention but the cross attention in the middle, which has 8 heads of 64.
         text_embed_dim: width of the text encoder's states.
+        max_text_len: text tokens that are read, at most 512; what is longer is cut, what is shorter is filled up with the learned null.
+        attn_pool_num_latents: learned tokens that the text is pooled to, beside 4 of its mean.
         lowres_cond: whether a noised low-resolution image, already resized, is read too.
 
     Raises:
-        ValueError: as many settings as levels are needed.
+        ValueError: as many settings as levels are needed, or ``max_text_len`` is above 512.
     """
 
     config_name = "config.json"
@@ -346,6 +345,8 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         attn_heads: int = 8,
         attn_dim_head: int = 64,
         text_embed_dim: int = 768,
+        max_text_len: int = 256,
+        attn_pool_num_latents: int = 32,
         channels: int = 3,
         lowres_cond: bool = False,
     ) -> None:
@@ -355,11 +356,13 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         for name, setting in {"num_resnet_blocks": blocks, "layer_attns": layer_attns, "layer_cross_attns": layer_cross_attns}.items():
             if len(setting) != levels:
                 raise ValueError(f"{name} must have one entry for each of the {levels} levels of dim_mults, got {len(setting)}")
+        if max_text_len > _POOL_POSITIONS:
+            raise ValueError(f"max_text_len must be at most {_POOL_POSITIONS}, got {max_text_len}")
         time_dim = (8 if lowres_cond else 4) * dim
         heads: dict[str, Any] = {"heads": attn_heads, "dim_head": attn_dim_head}
         images = 2 if lowres_cond else 1
 
-        self.null_text_embed = nn.Parameter(torch.randn(1, MAX_TEXT_TOKENS, cond_dim))
+        self.null_text_embed = nn.Parameter(torch.randn(1, max_text_len, cond_dim))
         self.null_text_hidden = nn.Parameter(torch.randn(1, time_dim))
         self.init_conv = MultiKernelConv(images * channels, dim)
         self.to_time_hiddens, self.to_time_cond, self.to_time_tokens = _time_layers(time_dim, cond_dim)
@@ -367,7 +370,7 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
             self.to_lowres_time_hiddens, self.to_lowres_time_cond, self.to_lowres_time_tokens = _time_layers(time_dim, cond_dim)
         self.norm_cond = nn.LayerNorm(cond_dim)
         self.text_to_cond = nn.Linear(text_embed_dim, cond_dim)
-        self.attn_pool = TextPool(cond_dim, **heads)
+        self.attn_pool = TextPool(cond_dim, attn_pool_num_latents, **heads)
         self.to_text_non_attn_cond = nn.Sequential(nn.LayerNorm(cond_dim), nn.Linear(cond_dim, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
 
         widths = [dim, *(dim * multiple for multiple in dim_mults)]
@@ -415,8 +418,8 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         """Captions' states as the network reads them.
 
         Args:
-            embeds: (batch, tokens, text_embed_dim); more than 256 tokens are cut.
-            mask: (batch, tokens), True at tokens, False at padding. Padding, up to 256, becomes the learned null. Without a mask all
+            embeds: (batch, tokens, text_embed_dim); more than max_text_len tokens are cut.
+            mask: (batch, tokens), True at tokens, False at padding. Padding, up to max_text_len, becomes the learned null. Without a mask all
                 given tokens count, and what is filled up stays zero: the original's direct calls do so, its sampler always gives a mask.
             keep: (batch,) or one for all; False drops the caption: what the network knows as no text (the null half of guidance).
 
@@ -428,10 +431,11 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         if mask is not None and mask.shape != embeds.shape[:2]:
             raise ValueError(f"the text mask must have shape {tuple(embeds.shape[:2])}, got {tuple(mask.shape)}")
         kept = torch.as_tensor(keep, device=embeds.device).expand(len(embeds))[:, None]
-        tokens = self.text_to_cond(embeds[:, :MAX_TEXT_TOKENS].to(self.text_to_cond.weight.dtype))
-        missing = MAX_TEXT_TOKENS - tokens.shape[1]
+        length = self.config.max_text_len
+        tokens = self.text_to_cond(embeds[:, :length].to(self.text_to_cond.weight.dtype))
+        missing = length - tokens.shape[1]
         tokens = functional.pad(tokens, (0, 0, 0, missing))
-        shown = kept if mask is None else functional.pad(mask[:, :MAX_TEXT_TOKENS].bool(), (0, missing)) & kept
+        shown = kept if mask is None else functional.pad(mask[:, :length].bool(), (0, missing)) & kept
         pooled = self.attn_pool(torch.where(shown[..., None], tokens, self.null_text_embed))
         hidden = self.to_text_non_attn_cond(pooled.mean(dim=1))
         return TextConditions(pooled, torch.where(kept, hidden, self.null_text_hidden))

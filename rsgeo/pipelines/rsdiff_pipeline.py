@@ -19,7 +19,7 @@ from torch.nn import functional
 import rsgeo.models.word_piece_encoder  # noqa: F401
 from rsgeo.errors import ModelError
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
-from rsgeo.models.rsdiff_unet import MAX_TEXT_TOKENS, RSDiffUNet, TextConditions
+from rsgeo.models.rsdiff_unet import RSDiffUNet, TextConditions
 from rsgeo.pipelines import guidance, text
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
@@ -267,7 +267,8 @@ class RSDiffPipeline(DiffusionPipeline):
         if self.text_encoder is None or self.tokenizer is None:
             raise ValueError("this pipeline has no text encoder; give prompt_embeds, or load text_encoder and tokenizer")
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-        embedded = text.encode(prompts, self.tokenizer, self.text_encoder, limit=MAX_TEXT_TOKENS)
+        limit = max(unet.config.max_text_len for unet in (self.base_unet, self.sr_unet) if unet is not None)
+        embedded = text.encode(prompts, self.tokenizer, self.text_encoder, limit=limit)
         if embedded.mask is None:
             raise ValueError(f"the cascade needs a text encoder with a mask, got {type(self.text_encoder).__name__}")
         keep = torch.tensor([bool(caption.strip()) for caption in prompts], device=device)

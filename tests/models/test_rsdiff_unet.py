@@ -232,3 +232,8 @@ def test_inputs_that_do_not_fit_are_errors(
 def test_a_setting_for_too_few_levels_is_an_error() -> None:
     with pytest.raises(ValueError, match="layer_attns must have one entry for each of the 4 levels"):
         RSDiffUNet(layer_attns=[False, True])
+
+
+def test_more_text_than_the_pool_has_positions_is_an_error() -> None:
+    with pytest.raises(ValueError, match="max_text_len must be at most 512"):
+        RSDiffUNet(max_text_len=513)
