@@ -193,7 +193,7 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
     def _solve(self, x: torch.Tensor, original: torch.Tensor, index: int) -> torch.Tensor:
         (_, sigma), (to_alpha, to_sigma) = _alpha_sigma(self._borders[index], x), _alpha_sigma(self._borders[index + 1], x)
         h = (self._borders[index + 1] - self._borders[index]) / 2
-        # The last step is the longest in log-SNR, and to extrapolate over it costs more than it gives.
+        # The last step is longer in log-SNR than the one before, and to extrapolate over it costs more than it gives.
         last = index == len(self.timesteps) - 1
         if not last and self._last is not None and self._last[0] == index - 1:
             h_before = (self._borders[index] - self._borders[index - 1]) / 2
