@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import T5EncoderModel
 
 from rsgeo.errors import RsgeoWarning
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
@@ -25,12 +26,13 @@ class PromptEmbeddings:
     """(batch, dim), a vector of the whole prompt, or None."""
 
 
-def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any) -> PromptEmbeddings:
+def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any, limit: int | None = None) -> PromptEmbeddings:
     """Embed prompts, always padded to the tokenizer's full length, so that a prompt's embedding does not depend on its neighbours.
 
-    A prompt that is longer than the tokenizer takes is cut, with a warning that says what was left out.
+    A prompt that is longer than the tokenizer takes, or than ``limit`` tokens, is cut, with a warning that says what was left out.
     """
-    length = min(tokenizer.model_max_length, _capacity(text_encoder))
+    lengths = (tokenizer.model_max_length, _capacity(text_encoder), limit)
+    length = min(length for length in lengths if length is not None)
     tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     for prompt in dict.fromkeys(prompts):
         _warn_if_cut(prompt, tokenizer, length)
@@ -40,6 +42,9 @@ def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any) -> PromptE
         if isinstance(text_encoder, WordPieceEncoder):
             states, pooled = text_encoder(ids, mask)
             return PromptEmbeddings(states, mask.to(states.dtype), pooled)
+        if isinstance(text_encoder, T5EncoderModel):
+            states = text_encoder(ids, attention_mask=mask)[0] * mask[..., None]
+            return PromptEmbeddings(states, mask.to(states.dtype), None)
         # CLIP as Stable Diffusion uses it: padding is attended to, nothing is pooled.
         return PromptEmbeddings(text_encoder(ids)[0], None, None)
 
@@ -55,8 +60,10 @@ def stack(parts: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
     return PromptEmbeddings(states, join([part.mask for part in parts]), join([part.pooled for part in parts]))
 
 
-def _capacity(text_encoder: Any) -> int:
-    """The most tokens the encoder has positions for; a tokenizer saved without a limit would pad without end."""
+def _capacity(text_encoder: Any) -> int | None:
+    """The most tokens the encoder has positions for; a tokenizer saved without a limit would pad without end. T5's are relative: None."""
+    if isinstance(text_encoder, T5EncoderModel):
+        return None
     config = text_encoder.config
     return int(config.max_length if isinstance(text_encoder, WordPieceEncoder) else config.max_position_embeddings)
 
