@@ -126,6 +126,30 @@ def test_scene_metadata_of_a_raster(process: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metadata.json").read_text(encoding="utf-8"))["cloud_cover_percent"]["value"] == pytest.approx(1.1719)
 
 
+@pytest.mark.parametrize("name", ["au-3577-rotated.tif", "inverted_lat.tif"])
+def test_scene_metadata_of_a_turned_raster_is_that_of_the_command_line(process: Run, tmp_path: Path, name: str) -> None:
+    raster = Path(shutil.copy(ROOT / "tests" / "data" / "rasters" / "transforms" / name, tmp_path))
+    process("rsgeo:scenemetadata", INPUT=raster, OUTPUT=tmp_path / "metadata.json")
+    told = subprocess.run(
+        [os.environ.get("RSGEO_PYTHON", sys.executable), "-m", "rsgeo", "info", "--json", str(raster)], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads((tmp_path / "metadata.json").read_text(encoding="utf-8")) == json.loads(told)
+
+
+@pytest.mark.slow
+def test_extend_of_a_turned_raster_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
+    first, here, there = tmp_path / "first.tif", tmp_path / "here.tif", tmp_path / "there.tif"
+    like = ROOT / "tests" / "data" / "rasters" / "transforms" / "au-3577-rotated.tif"
+    command_line("generate", "--like", str(like), "--prompt", "a forest", "--num-inference-steps", "2", str(first))
+    with rasterio.open(first) as image:
+        x, y = image.xy(image.height // 2, image.width + 10)
+        size = abs(image.transform.a) * 20
+    west, south, east, north = x - size, y - size, x + size, y + size
+    process("rsgeo:extend", INPUT=first, EXTENT=f"{west},{east},{south},{north} [EPSG:3577]", OUTPUT=here)
+    command_line("extend", str(first), "--bounds", *map(str, (west, south, east, north)), "--aoi-crs", "EPSG:3577", str(there))
+    assert pixels(here) == pixels(there)
+
+
 def test_check_installation(process: Run) -> None:
     report = json.loads(process("rsgeo:checkinstallation")["results"]["REPORT"])
     assert [model["name"] for model in report["models"]] == ["rsgeo-mini"] and report["devices"][0]["kind"] == "cpu"
