@@ -96,6 +96,16 @@ def test_generate_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "gsd"), [("am_split.json", 20_000), ("curvepolygon.gpkg", 5000), ("polygonwithhole.geojson", 1000)])
+def test_real_areas_are_the_command_lines_to_the_pixel(process: Run, tmp_path: Path, name: str, gsd: int) -> None:
+    # Across the antimeridian; curves in Lambert-93; a hole.
+    area, here, there = Path(shutil.copy(ROOT / "tests" / "data" / "aoi" / name, tmp_path)), tmp_path / "here.tif", tmp_path / "there.tif"
+    process("rsgeo:generate", AOI=area, PROMPT="meadows", GSD=gsd, STEPS=2, OUTPUT=here)
+    command_line("generate", "--aoi", str(area), "--prompt", "meadows", "--gsd", str(gsd), "--num-inference-steps", "2", str(there))
+    assert pixels(here) == pixels(there)
+
+
+@pytest.mark.slow
 def test_prompts_by_polygon_are_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
     here, there = tmp_path / "here.tif", tmp_path / "there.tif"
     process("rsgeo:generate", AOI=ZONES, PROMPT_FIELD="use", GSD=20, STEPS=2, CRS="EPSG:3035", OUTPUT=here)
