@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ class TestPublishedLayout:
         )
         assert (latents - expected["latents"]).abs().max() <= 1e-4
         assert (torch.from_numpy(image) - expected["image"]).abs().max() <= 1e-4
+
+    @pytest.mark.parametrize("top", ["", "finetune/"], ids=["flat", "in a folder"])
+    def test_takes_it_zipped(self, archive: Path, tmp_path: Path, top: str, silent: None) -> None:
+        expected = weights_of(load_pipeline(archive, **FP32))
+        with zipfile.ZipFile(tmp_path / "published.zip", "w") as packed:
+            for path in archive.rglob("*"):
+                packed.write(path, top + path.relative_to(archive).as_posix())
+        assert torch.equal(weights_of(load_pipeline(tmp_path / "published.zip", **FP32)), expected)
+        assert catalog.find(str(tmp_path / "published.zip")).name == (top[:-1] or "published")
 
     def test_missing_and_unexpected_weights_are_named(self, archive: Path) -> None:
         file = archive / "checkpoint-3/unet/diffusion_pytorch_model.bin"
