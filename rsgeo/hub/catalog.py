@@ -162,7 +162,8 @@ def layout_of(record: CatalogRecord) -> Layout:
         return own
     base = base_of(record)
     if not is_at_hand(base):
-        raise ModelError(f"{record.name} works with the UNet of {base.name}, whose files are not here; {_how_to_get(base)}, or name another base.")
+        words = f"{record.name} works with the UNet of {base.name}, whose files are not here"
+        raise ModelError(f"{words}; {_how_to_get(base)}, or name another with base= (--base).")
     return Layout(own.root, {**layout_of(base).parts, **own.parts})
 
 

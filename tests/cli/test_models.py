@@ -140,6 +140,17 @@ def test_an_area_by_an_added_archive_carries_its_licence_everywhere(home: Path, 
     assert "made again  equal" in good("verify", "--regenerate", "out.tif").stdout
 
 
+def test_doctor_lists_what_is_at_hand_and_what_lacks_its_base(home: Path) -> None:
+    good("models", "add", "paris", ARCHIVE)
+    (home / "far" / "controlnet").mkdir(parents=True)
+    facts = {"name": "far", "family": "latent", "title": "Far", "licence": "CC0", "base": "diffusionsat-512", "tasks": ["superres"]}
+    (home / "far" / "meta.json").write_text(json.dumps(facts))
+    lines = good("doctor").stdout.splitlines()
+    assert next(line for line in lines if line.startswith("model paris")).endswith("files sound")
+    assert next(line for line in lines if line.startswith("model far")).endswith("WITHOUT ITS BASE diffusionsat-512")
+    assert not [line for line in lines if line.startswith("model diffusionsat")]
+
+
 def test_convert(home: Path) -> None:
     good("models", "convert", ARCHIVE, "out", "--checkpoint", "root")
     assert good("models", "verify", "out").exit_code == 0
