@@ -177,25 +177,38 @@ def valid_pixels(resolved: Resolved) -> Valid | None:
 
 def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDArray[Any], NDArray[Any]], list[SceneMetadata]]:
     """What the model may know at places of the grid (pixels from its upper left corner): only fields that it was taught, each window its own."""
-    taught = record.trained_fields
 
     def scenes(xs: NDArray[Any], ys: NDArray[Any]) -> list[SceneMetadata]:
         lons, lats = grid.centres_lonlat(request.grid, xs, ys)
         return [_scene(*place) for place in zip(lons, lats, grid.gsd_at(request.grid, xs, ys), strict=True)]
 
-    def _scene(lon: float, lat: float, gsd: float) -> SceneMetadata:
-        placed = "place" in taught and np.isfinite(lon) and np.isfinite(lat) and in_region(lon, lat, record)
-        sized = "gsd" in taught and np.isfinite(gsd)
-        seen_gsd = min(max(float(gsd), record.gsd_min), record.gsd_max) if sized else None
-        return SceneMetadata(
-            lon=Value(value=float(lon), source="window centre") if placed else None,
-            lat=Value(value=float(lat), source="window centre") if placed else None,
-            gsd=Value(value=seen_gsd, source="window centre") if seen_gsd is not None else None,
-            date=request.scene.date if "date" in taught else None,
-            cloud_cover_percent=request.scene.cloud_cover_percent if "cloud_cover" in taught else None,
+    def _scene(*place: float) -> SceneMetadata:
+        lon, lat, gsd = (Value(value=float(number), source="window centre") if np.isfinite(number) else None for number in place)
+        placed = lon is not None and lat is not None
+        scene = SceneMetadata(
+            lon=lon if placed else None,
+            lat=lat if placed else None,
+            gsd=gsd,
+            date=request.scene.date,
+            cloud_cover_percent=request.scene.cloud_cover_percent,
         )
+        return as_taught(scene, record)
 
     return scenes
+
+
+def as_taught(scene: SceneMetadata, record: CatalogRecord) -> SceneMetadata:
+    """What of a scene the model may know: fields that it was taught, a place in its region, a GSD moved into its range."""
+    taught, lon, lat = record.trained_fields, scene.lon, scene.lat
+    placed = "place" in taught and (lon is None or lat is None or in_region(lon.value, lat.value, record))
+    gsd = scene.gsd if "gsd" in taught else None
+    return SceneMetadata(
+        lon=lon if placed else None,
+        lat=lat if placed else None,
+        gsd=None if gsd is None else Value(value=min(max(gsd.value, record.gsd_min), record.gsd_max), source=gsd.source),
+        date=scene.date if "date" in taught else None,
+        cloud_cover_percent=scene.cloud_cover_percent if "cloud_cover" in taught else None,
+    )
 
 
 def make_block(folder: str, sha256: str, stage: int, row: int, col: int) -> tuple[int, int]:
