@@ -73,6 +73,10 @@ class TestHash:
         record = catalog.find("rsgeo-mini")
         assert record.sha256 == catalog.model_sha256(record) == catalog.files_sha256(record)
 
+    @pytest.mark.parametrize("name", sorted(path.parent.name for path in catalog.EMBEDDED.glob("*/meta.json")))
+    def test_of_all_that_is_embedded_is_pinned(self, name: str) -> None:
+        assert catalog.is_sound(catalog.find(name), afresh=True)
+
     def test_of_a_controlnet_covers_its_base(self, home: Path, write_record: Callable[..., Path]) -> None:
         shutil.copytree(catalog.EMBEDDED / "rsgeo-mini", home / "base")
         folder = write_record(home / "net", base="base", tasks=["superres"])
