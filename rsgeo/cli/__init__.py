@@ -14,6 +14,7 @@ from rsgeo.cli.lazy import LazyGroup
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
         "plan": "rsgeo.cli.plan",
+        "sweep": "rsgeo.cli.sweep",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",
         "verify": "rsgeo.cli.verify",
