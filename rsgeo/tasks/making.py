@@ -33,7 +33,8 @@ from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.synthesis.phases import check_plan
 from rsgeo.tasks.regions import wishes_of
-from rsgeo.tasks.resolve import Resolved, in_region
+from rsgeo.tasks.resolve import Resolved
+from rsgeo.tasks.told import seen
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Maker
@@ -54,7 +55,7 @@ load_pipeline(sys.argv[1], device=sys.argv[2])
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the runtime may show in the last bits of pixels, settled for this machine; ``model`` is the model's name or folder."""
+    """What of the runtime may show in the last bits of pixels, settled for this machine; ``model`` is the record's address."""
 
     device: str
     dtype: str
@@ -83,8 +84,7 @@ def settings(runtime: Runtime, resolved: Resolved) -> Settings:
     known = calibration.find(record, device.type, torch.get_num_threads()) or calibrate(runtime, record)
     asked = as_made(runtime, resolved.made, device.type)
     dtype = known.dtype if asked.dtype == "auto" else str(pick_dtype(asked.dtype, device)).removeprefix("torch.")
-    model = record.name if record.folder.parent == catalog.EMBEDDED else str(record.folder)
-    return Settings(device.type, dtype, asked.batch_size or known.batch_size, model)
+    return Settings(device.type, dtype, asked.batch_size or known.batch_size, record.address)
 
 
 def as_made(runtime: Runtime, made: Mapping[str, Any], device: str) -> Runtime:
@@ -119,7 +119,7 @@ def _start_seconds(record: CatalogRecord, device: str) -> float:
     """What a fresh process takes until it has loaded a model; 0 where this Python cannot be started anew."""
     begin = time.perf_counter()
     try:
-        command = [sys.executable or "", "-c", _START, str(record.folder), device]
+        command = [sys.executable or "", "-c", _START, record.address, device]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             failed = process.wait()
     except OSError:
@@ -177,23 +177,15 @@ def valid_pixels(resolved: Resolved) -> Valid | None:
 
 def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDArray[Any], NDArray[Any]], list[SceneMetadata]]:
     """What the model may know at places of the grid (pixels from its upper left corner): only fields that it was taught, each window its own."""
-    taught = record.trained_fields
 
     def scenes(xs: NDArray[Any], ys: NDArray[Any]) -> list[SceneMetadata]:
         lons, lats = grid.centres_lonlat(request.grid, xs, ys)
         return [_scene(*place) for place in zip(lons, lats, grid.gsd_at(request.grid, xs, ys), strict=True)]
 
-    def _scene(lon: float, lat: float, gsd: float) -> SceneMetadata:
-        placed = "place" in taught and np.isfinite(lon) and np.isfinite(lat) and in_region(lon, lat, record)
-        sized = "gsd" in taught and np.isfinite(gsd)
-        seen_gsd = min(max(float(gsd), record.gsd_min), record.gsd_max) if sized else None
-        return SceneMetadata(
-            lon=Value(value=float(lon), source="window centre") if placed else None,
-            lat=Value(value=float(lat), source="window centre") if placed else None,
-            gsd=Value(value=seen_gsd, source="window centre") if seen_gsd is not None else None,
-            date=request.scene.date if "date" in taught else None,
-            cloud_cover_percent=request.scene.cloud_cover_percent if "cloud_cover" in taught else None,
-        )
+    def _scene(*place: float) -> SceneMetadata:
+        lon, lat, gsd = (Value(value=float(number), source="window centre") if np.isfinite(number) else None for number in place)
+        wished = request.scene
+        return seen(SceneMetadata(lon=lon, lat=lat, gsd=gsd, date=wished.date, cloud_cover_percent=wished.cloud_cover_percent), record)
 
     return scenes
 
@@ -253,7 +245,7 @@ def load(resolved: Resolved, chosen: Settings, *, compile: bool = False, keep: b
 
     request, record = resolved.request, resolved.record
     loaded = kept_pipeline if keep else load_pipeline
-    pipeline = loaded(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
+    pipeline = loaded(record.address, device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
     return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
 
 

@@ -35,6 +35,7 @@ from rsgeo.request import (
 )
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
+from rsgeo.tasks.told import in_region
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
 
 
 def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    record = catalog.find(_first(ask.model, stored.model.name if stored else None, catalog.DEFAULT_MODEL))
+    record = catalog.for_task("generate", _first_or_none(ask.model, stored.model.name if stored else None))
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:
@@ -317,11 +318,3 @@ def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
             RsgeoWarning,
             stacklevel=3,
         )
-
-
-def in_region(lon: float, lat: float, record: CatalogRecord) -> bool:
-    """Whether a place (degrees) lies in the region that the model was trained on."""
-    if record.trained_region is None:
-        return True
-    west, south, east, north = record.trained_region
-    return west <= lon <= east and south <= lat <= north
