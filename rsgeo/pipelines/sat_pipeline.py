@@ -97,6 +97,11 @@ class SatPipeline(DiffusionPipeline):
         without, with_ = output.float().chunk(2)
         return without + guidance_scale * (with_ - without)
 
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (batch, 3, height, width) in [-1, 1] -> latents, float32: the mean of their distribution, never a sample."""
+        latents: torch.Tensor = self.vae.encode(pixels.to(self.vae.dtype), return_dict=False)[0].mode()
+        return latents.float() * float(self.vae.config.scaling_factor)
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents -> pixels (batch, 3, height, width), float32 around [-1, 1], not clipped."""
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
