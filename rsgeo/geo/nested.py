@@ -16,7 +16,7 @@ _DIGITS = 40
 
 
 def subdivided(cells: GridRecord, gsd: str) -> tuple[GridRecord, Fraction]:
-    """The grid of about ``gsd`` metres (decimal text) on the lattice of ``cells``, over all of it, and how many of its pixels go in one, along a side.
+    """The grid of about ``gsd`` metres (decimal text) on the lattice of ``cells``, over all of it, and how many pixels go in one.
 
     Where that ratio is a whole number to 1 %, it is taken as one, and pixels nest exactly: 10 m pixels that are 10.004 m on the ground are cut in
     4 for 2.5 m. Else, for square pixels whose size is that on the ground to 1 %, a pixel is exactly ``gsd`` units of the CRS; the edges are then

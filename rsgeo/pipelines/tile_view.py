@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
+from torch.nn import functional
 
 from rsgeo.errors import InputError
 from rsgeo.models.patch_codec import PatchCodec
@@ -15,10 +19,21 @@ from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata
-from rsgeo.tilemodel import Seen
+from rsgeo.tilemodel import Known, Seen
 
-Conditions = tuple[dict[str, Any], dict[str, Any] | None]
-"""Keyword arguments of the UNet for the wish and, under guidance, for its unconditional other half."""
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What a batch of windows is made for.
+
+    ``wish`` and, under guidance, ``blank`` are keyword arguments of the network. ``cells`` (window, channel, tile, tile) are the given pixels in
+    latents; ``given`` (window, 1, tile, tile) is True where all pixels of a cell are given. Both are None where nothing is.
+    """
+
+    wish: dict[str, Any]
+    blank: dict[str, Any] | None
+    cells: torch.Tensor | None = None
+    given: torch.Tensor | None = None
 
 
 class _Phase:
@@ -70,6 +85,8 @@ class LatentLevel:
         # Euler keeps cells as data + sigma * noise; the network wants unit variance.
         self._sigma_space = isinstance(scheduler, EulerDiscreteScheduler)
         self._start = float(scheduler.init_noise_sigma)
+        self._predicts = str(scheduler.config.prediction_type)
+        self.conditioning_scale = Fraction(1)
         self._embedded: dict[str, PromptEmbeddings] = {}
 
     def _scheduler(self) -> Any:
@@ -78,15 +95,29 @@ class LatentLevel:
         return scheduler
 
     @torch.no_grad()
-    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata], references: Sequence[Seen] | None = None) -> Conditions:
-        if references is not None:
-            raise ValueError("a text-to-image model sees no reference")
+    def conditions(
+        self,
+        prompts: Sequence[str],
+        scenes: Sequence[SceneMetadata],
+        seen: Sequence[Seen] | None = None,
+        known: Sequence[Known] | None = None,
+    ) -> Conditions:
+        if seen is not None:
+            raise ValueError("a text-to-image model sees no images")
         pipeline = self.pipeline
         wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes))
-        if self.sampler.guidance_scale <= 1.0:
-            return wish, None
-        unwished = self._embed([self.negative_prompt] * len(prompts))
-        return wish, pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
+        blank = None
+        if self.sampler.guidance_scale > 1.0:
+            unwished = self._embed([self.negative_prompt] * len(prompts))
+            blank = pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
+        return Conditions(wish, blank) if known is None else Conditions(wish, blank, *self._given(known))
+
+    def _given(self, known: Sequence[Known]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The given pixels as cells, and which cells hold nothing else."""
+        device = self.pipeline._execution_device
+        pixels, mask = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*((one.pixels, one.mask) for one in known), strict=True))
+        whole = -functional.max_pool2d(-mask[:, None].float(), self.scale) > 0
+        return self.pipeline.encode(pixels), whole
 
     def _embed(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Each prompt is embedded once, whatever the number of windows."""
@@ -99,9 +130,20 @@ class LatentLevel:
 
     @torch.no_grad()
     def predict(self, cells: torch.Tensor, step: int, conditions: Conditions) -> torch.Tensor:
-        wish, blank = conditions
         scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
-        return self.pipeline.guided(scaled, self._timesteps[step], wish, blank, self.sampler.guidance_scale)
+        output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, self.sampler.guidance_scale)
+        if conditions.cells is not None and conditions.given is not None:
+            output = torch.where(conditions.given, self._output_for(conditions.cells, scaled, step), output)
+        return output
+
+    def _output_for(self, clean: torch.Tensor, noisy: torch.Tensor, step: int) -> torch.Tensor:
+        """What the network would have to say of ``noisy`` cells (of unit variance), for the clean ones to be ``clean``."""
+        alpha: float = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
+        sigma = self.noise_levels[step] * alpha
+        if self._predicts == "sample":
+            return clean
+        noise: torch.Tensor = (alpha * noisy - clean if self._predicts == "v_prediction" else noisy - alpha * clean) / sigma
+        return noise
 
     def solver(self, first: int, last: int) -> _Phase:
         return _Phase(self._scheduler(), first, self.sampler.eta, self.stochastic)

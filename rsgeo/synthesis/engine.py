@@ -24,15 +24,18 @@ from rsgeo.synthesis.phases import check_plan
 from rsgeo.synthesis.plan import BANDS, BLOCKS_TOGETHER, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.synthesis.wishes import Wish, WishesAt
-from rsgeo.tilemodel import Level, Seen, TileModel
+from rsgeo.tilemodel import Known, Level, Seen, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 """``scene_at(xs_px, ys_px)``: the scene at each place, in pixels from the grid's upper left corner; places may lie outside the grid."""
 
-ReferencesAt = Callable[[Sequence[tuple[int, int]]], list[Seen]]
-"""``references_at(corners)``: what windows, given by their first world cells, show in the raster that conditions them.
+SeenAt = Callable[[Sequence[tuple[int, int]]], list[Seen]]
+"""``seen_at(corners)``: what windows, given by their first world cells, show of the images that condition them.
 
-A pixel of it has to be the same in every window (`rsgeo.geo.warp.WarpedRaster`)."""
+A pixel of those has to be the same in every window (`rsgeo.geo.warp.WarpedRaster`)."""
+
+KnownIn = Callable[[int, int, int, int], Known]
+"""``known_in(row, col, height, width)``: the given pixels of a rectangle of the world's pixels; they too are the same in every rectangle."""
 
 Array = NDArray[np.float32]
 Held = Mapping[tuple[int, int], Array]
@@ -115,8 +118,8 @@ class Maker:
     """Makes blocks, whoever keeps them: a pure function of the request and the blocks read.
 
     ``pieces`` are the request's blocks and ``valid`` the mask they were found with. Windows run ``batch_size`` at a time. ``wishes_at`` gives each
-    window's prompts where they are not the request's own, ``references_at`` its reference, if the model is conditioned on one. Raises InputError for
-    a plan that does not fit the model.
+    window's prompts where they are not the request's own, ``seen_at`` the images that condition it, ``known_in`` the pixels that are given. Raises
+    InputError for a plan that does not fit the model.
     """
 
     def __init__(
@@ -128,13 +131,14 @@ class Maker:
         batch_size: int,
         scene_at: SceneAt,
         wishes_at: WishesAt | None = None,
-        references_at: ReferencesAt | None = None,
+        seen_at: SeenAt | None = None,
+        known_in: KnownIn | None = None,
         valid: Valid | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
         self.batch_size, self.scene_at, self.wishes_at, self.valid, self.cancelled = batch_size, scene_at, wishes_at, valid, cancelled
-        self.references_at = references_at
+        self.seen_at, self.known_in = seen_at, known_in
         self._report: Callable[[int], None] = _nobody
 
     def make(
@@ -196,12 +200,13 @@ class Maker:
         Where a window has several prompts, the model's outputs for them are blended by their shares of each cell (SYNTHESIS.md 5.4).
         """
         level, scenes = self.level, self._scenes(places)
-        references = None if self.references_at is None else self.references_at(places)
+        seen = None if self.seen_at is None else self.seen_at(places)
+        known = None if self.known_in is None else [self._known(row, col, level.tile) for row, col in places]
         cells = level.start(self._noise("L0/init", places)) if before is None else self.model.to_device(before)
         rounds = []
         for asked in zip(*wishes, strict=True):
             shares = None if asked[0].share is None else self.model.to_device(np.stack([wish.share for wish in asked])[:, None])
-            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, references), shares))
+            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, seen, known), shares))
         solver = level.solver(phase.first, phase.last)
         for step in range(phase.first, phase.last):
             output = None
@@ -285,6 +290,12 @@ class Maker:
     def _noise(self, name: str, places: list[tuple[int, int]]) -> torch.Tensor:
         tile, channels = self.level.tile, self.level.channels
         return self.model.to_device(np.stack([noise_normal(self.request.seed, name, row, col, tile, tile, channels) for row, col in places]))
+
+    def _known(self, row: int, col: int, size: int) -> Known:
+        """The given pixels of cells [row, row + size) x [col, col + size)."""
+        assert self.known_in is not None
+        scale = self.level.scale
+        return self.known_in(row * scale, col * scale, size * scale, size * scale)
 
     def _scenes(self, places: list[tuple[int, int]]) -> list[SceneMetadata]:
         """The scene at each window's centre."""

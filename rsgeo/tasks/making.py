@@ -32,6 +32,7 @@ from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.synthesis.phases import check_plan
+from rsgeo.tasks import references
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, in_region
 
@@ -65,7 +66,8 @@ class Settings:
         """What a job's workers, and whoever goes on with it, must know beside the request; plain values."""
         image = resolved.known
         known = None if image is None else [str(image.path.resolve()), image.row, image.col, *image.shape]
-        return {**asdict(self), "rsgeo": __version__, "known": known}
+        files = {sha256: str(path.resolve()) for sha256, path in resolved.files.items()}
+        return {**asdict(self), "rsgeo": __version__, "known": known, "files": files}
 
 
 def settings(runtime: Runtime, resolved: Resolved) -> Settings:
@@ -162,8 +164,16 @@ def area_pixels(resolved: Resolved) -> Valid | None:
 
 
 def valid_pixels(resolved: Resolved) -> Valid | None:
-    """Which pixels have to be made: those of the area that are not known."""
-    area, known = area_pixels(resolved), resolved.known
+    """Which pixels have to be made: those of the area that are not known, or of a raster those that do not stay."""
+    area, known, cells = area_pixels(resolved), resolved.known, resolved.request.grid
+    raster = references.known_raster(resolved.request, resolved.files)
+    if raster is not None:
+
+        def to_make(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
+            place = (cells.row + row0, cells.col + col0, height, width)
+            return raster.to_make(*place) if area is None else area(row0, col0, height, width) & ~raster.stays(*place)
+
+        return to_make
     if known is None:
         return area
 
@@ -227,7 +237,8 @@ def _loaded(request_json: str, how_json: str) -> tuple[Resolved, Graph, Settings
     if how["known"] is not None:
         path, row, col, *shape = how["known"]
         known = PlacedImage(Path(path), row, col, tuple(shape))
-    resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi), known)
+    area = None if request.aoi is None else aois.from_record(request.aoi)
+    resolved = Resolved(request, record, area, known, files={sha256: Path(path) for sha256, path in how["files"].items()})
     chosen = Settings(how["device"], how["dtype"], how["batch_size"], how["model"])
     if chosen.device == "cuda":
         _take_own_gpu()
@@ -261,13 +272,16 @@ def maker(model: TileModel, resolved: Resolved, pieces: Graph, chosen: Settings,
     from rsgeo.synthesis.engine import Maker
 
     request, record = resolved.request, resolved.record
+    scene_at, raster = scenes_of_windows(request, record), references.known_raster(request, resolved.files)
     return Maker(
         model,
         request,
         pieces,
         batch_size=chosen.batch_size,
-        scene_at=scenes_of_windows(request, record),
+        scene_at=scene_at,
         wishes_at=wishes_of(request, record.scale),
+        seen_at=references.seen_at(request, resolved.files, record, model.levels[0], scene_at),
+        known_in=None if raster is None else raster.known,
         valid=valid_pixels(resolved),
         cancelled=cancelled,
     )

@@ -47,7 +47,7 @@ class Resolved:
     """A request with what was looked up for it: the model's record and the area (None: the whole grid).
 
     ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`). ``made`` are the facts of the run that made
-    the file which the request was read from.
+    the file which the request was read from. ``files`` says where the files lie that the request names, by their hashes.
     """
 
     request: Request
@@ -55,6 +55,7 @@ class Resolved:
     aoi: AOI | None
     known: PlacedImage | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def resolve(ask: Ask) -> Resolved:

@@ -57,7 +57,7 @@ class Mixer:
         self.patches = torch.randn(3 * 16, 5, generator=generator) / 12
         self.scenes, self.windows, self.prompts = [], 0, set()
 
-    def conditions(self, prompts, scenes, references=None):
+    def conditions(self, prompts, scenes, seen=None, known=None):
         self.scenes += scenes
         self.prompts.update(prompts)
         return torch.tensor([[s.lon.value / 500, s.lat.value / 500] for s in scenes], dtype=torch.float32)
@@ -410,8 +410,8 @@ def test_a_used_scheduler_object_leaves_no_trace():
 class Guided(Mixer):
     """A level that paints over a raster: each window mixes in all of its piece of it."""
 
-    def conditions(self, prompts, scenes, references=None):
-        pieces = torch.from_numpy(np.stack([np.where(seen.mask, seen.pixels / 64, -1) for seen in references]))
+    def conditions(self, prompts, scenes, seen=None, known=None):
+        pieces = torch.from_numpy(np.concatenate([np.where(one.mask[:, None], one.pixels / 64, -1) for one in seen]))
         assert pieces.shape == (self.batch, 2, 32, 32) and pieces.dtype == torch.float32
         return super().conditions(prompts, scenes), torch.nn.functional.avg_pool2d(pieces, 4)
 
@@ -440,11 +440,12 @@ def test_a_model_that_sees_a_raster_paints_the_same_world_over_it(reference, tmp
         asked, level = request(row, col, height, width), Guided(batch=batch)
         warped = WarpedRaster(reference, asked.grid, (1, 2), resampling)
 
-        def references_at(corners):
-            return [Seen(*warped.read(4 * row, 4 * col, 32, 32)) for row, col in corners]
+        def seen_at(corners):
+            read = (warped.read(4 * row, 4 * col, 32, 32) for row, col in corners)
+            return [Seen(pixels[None], mask[None], (SceneMetadata(),)) for pixels, mask in read]
 
         graph = pieces(asked, level)
-        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), references_at=references_at)
+        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), seen_at=seen_at)
         found = list(bands(made, store=store))
         return np.concatenate([band.pixels for band in found], axis=1), warped.read(row, col, height, width)[1]
 

@@ -1,0 +1,107 @@
+"""The rasters that a request names: found by their content, and read on the request's lattice as its windows see them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsgeo.errors import InputError, ModelError
+from rsgeo.geo.known_raster import KnownRaster
+from rsgeo.geo.raster_open import regular_file
+from rsgeo.geo.stretch import shown
+from rsgeo.geo.warp import WarpedRaster
+from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.request import Reference, Request
+from rsgeo.scene import SceneMetadata
+from rsgeo.tilemodel import Level, Seen
+
+SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's bytes. Raises InputError if it cannot be read."""
+    try:
+        with regular_file(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def found(request: Request, given: Iterable[str | Path]) -> dict[str, Path]:
+    """Where the files are that the request names, by their hashes; ``given`` may have any names and order.
+
+    Raises InputError, naming it, for a file that is missing, or that is given and not one of them.
+    """
+    needed: dict[str, str] = {}
+    for reference in request.references:
+        needed[reference.sha256] = reference.name
+        if reference.mask is not None and reference.mask.sha256 is not None:
+            needed[reference.mask.sha256] = reference.mask.name or "the mask"
+    files: dict[str, Path] = {}
+    for path in given:
+        sha256 = sha256_of(path)
+        if sha256 not in needed:
+            names = ", ".join(needed.values()) or "no file"
+            raise InputError(f"{path} is not what the request was made with ({names}), or was changed since; give the very same file.")
+        files[sha256] = Path(path)
+    missing = [name for sha256, name in needed.items() if sha256 not in files]
+    if missing:
+        raise InputError(f"The request was made with {', '.join(missing)}; give the same again with --reference.")
+    return files
+
+
+def known_raster(request: Request, files: Mapping[str, Path]) -> KnownRaster | None:
+    """The raster whose pixels stay in the result, if the request names one."""
+    for reference in request.references:
+        if reference.role == "known":
+            mask = None if reference.mask is None or reference.mask.sha256 is None else files[reference.mask.sha256]
+            return KnownRaster(files[reference.sha256], reference, request.grid, mask)
+    return None
+
+
+def seen_at(
+    request: Request, files: Mapping[str, Path], record: CatalogRecord, level: Level, scene_at: SceneAt
+) -> Callable[[Sequence[tuple[int, int]]], list[Seen]] | None:
+    """What windows show of the request's condition images, in its order of references; None where it has none.
+
+    The images have equally many bands. Raises ModelError when their pixels do not nest in the model's cells.
+    """
+    images = [reference for reference in request.references if reference.role != "known"]
+    if not images:
+        return None
+    factor, cells = level.conditioning_scale, Fraction(level.scale) / level.conditioning_scale
+    if cells.denominator != 1:
+        raise ModelError(
+            f"{record.name} wants images at 1/{factor} of a size that its cells of {level.scale} px do not divide into; it does not fit."
+        )
+    rasters = [WarpedRaster(files[one.sha256], request.grid, one.bands, one.resampling, factor=factor) for one in images]
+    step, side = int(cells), int(cells) * level.tile
+
+    def seen(corners: Sequence[tuple[int, int]]) -> list[Seen]:
+        centres = (np.array(corners, np.float64) + level.tile / 2) * level.scale
+        scenes = scene_at(centres[:, 1] - request.grid.col, centres[:, 0] - request.grid.row)
+        return [_seen(row * step, col * step, scene) for (row, col), scene in zip(corners, scenes, strict=True)]
+
+    def _seen(row: int, col: int, scene: SceneMetadata) -> Seen:
+        read = [raster.read(row, col, side, side) for raster in rasters]
+        pixels = [np.where(mask, shown(values, one.stretch), np.float32(0)) for (values, mask), one in zip(read, images, strict=True)]
+        return Seen(np.stack(pixels), np.stack([mask for _, mask in read]), tuple(_scene_of(one, scene, record) for one in images))
+
+    return seen
+
+
+def _scene_of(reference: Reference, scene: SceneMetadata, record: CatalogRecord) -> SceneMetadata:
+    """What the model may know of a condition image at a window's place: fields that it was taught."""
+    taught = record.trained_fields
+    return scene.model_copy(
+        update={
+            "gsd": reference.gsd if "gsd" in taught else None,
+            "date": reference.date if "date" in taught else None,
+            "cloud_cover_percent": reference.cloud_cover_percent if "cloud_cover" in taught else None,
+        }
+    )
