@@ -6,6 +6,7 @@ number of bands and its number type, which is a guess and an `RsgeoWarning`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from rasterio.io import DatasetReader
 
 from rsgeo.errors import InputError, RsgeoWarning
 from rsgeo.geo import derive, products, safe
-from rsgeo.geo.raster_open import Packed, open_raster
+from rsgeo.geo.raster_open import Packed, open_raster, regular_file
 from rsgeo.geo.raster_read import check_block_size, damaged
 from rsgeo.geo.sentinel2 import BY_COUNT, COMMON_NAME, common_name, in_words
 from rsgeo.scene import SceneMetadata
@@ -58,7 +59,7 @@ class BandSource:
 class Optical:
     """An image with its bands by common name, and the place, GSD, date and cloud cover of its finest band.
 
-    ``level`` is the product's where it is known; ``numbers`` says in words how its numbers were understood.
+    ``level`` is the product's where it is known; ``numbers`` says in words how its numbers were understood. A product has an image for each band.
     """
 
     path: Path
@@ -66,6 +67,12 @@ class Optical:
     scene: SceneMetadata
     level: safe.Level | None
     numbers: str
+    is_product: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the file or folder."""
+        return self.path.resolve().name
 
     def of(self, names: Sequence[str]) -> tuple[BandSource, ...]:
         """The sources of bands by common name. Raises InputError, which names them, where some are missing."""
@@ -74,6 +81,37 @@ class Optical:
             lacks, has = (", ".join(map(in_words, found)) for found in (missing, self.bands))
             raise InputError(f"{self.path.name} lacks {lacks}, which the model sees; it has {has or 'no band with a name'} (--bands names them).")
         return tuple(self.bands[name] for name in names)
+
+    def numbers_of(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of bands, by common name, from 1: in the file; in a product that of `COMMON_NAME`'s order. Raises InputError as `of`."""
+        if self.is_product:
+            self.of(names)
+            return tuple(_BANDS.index(name) + 1 for name in names)
+        return tuple(source.number for source in self.of(names))
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 (hex) of an image: of the file's bytes, or as `rsgeo.geo.safe.sha256`. Raises InputError if it cannot be read."""
+    place = Path(path)
+    if safe.is_product(place):
+        return safe.sha256(place)
+    try:
+        with regular_file(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def sources(path: Path, numbers: Sequence[int]) -> tuple[BandSource, ...]:
+    """Where the bands of `Optical.numbers_of` are, without what their numbers stand for. Raises InputError if a product lacks one."""
+    if not safe.is_product(path):
+        return tuple(BandSource(path, number) for number in numbers)
+    product = safe.read(path)
+    names = [_BANDS[number - 1] for number in numbers]
+    missing = [in_words(name) for name in names if name not in product.images]
+    if missing:
+        raise InputError(f"{path.name} lacks {', '.join(missing)}; unpack the product as a whole.")
+    return tuple(BandSource(product.images[name], 1, nodata=0.0) for name in names)
 
 
 def read(path: str | Path, *, radiometry: str | None = None, bands: Sequence[str] | None = None) -> Optical:
@@ -96,7 +134,7 @@ def read(path: str | Path, *, radiometry: str | None = None, bands: Sequence[str
 
 
 def _of_product(path: Path, product: safe.Product) -> Optical:
-    sources = {
+    bands = {
         common: BandSource(image, 1, 1 / product.quantification, product.offsets[common] / product.quantification, nodata=0.0)
         for common, image in sorted(product.images.items(), key=lambda pair: tuple(_BANDS).index(pair[0]))
     }
@@ -105,7 +143,7 @@ def _of_product(path: Path, product: safe.Product) -> Optical:
     scene = derive.placed(tie, product.facts.date, product.facts.cloud_cover_percent)
     offset = next(iter(product.offsets.values()))
     numbers = f"{product.level}, baseline {product.baseline}, offset {offset:g}, / {product.quantification:g}"
-    return Optical(path, sources, scene, product.level, numbers)
+    return Optical(path, bands, scene, product.level, numbers, is_product=True)
 
 
 def _finest(images: Mapping[str, Path | Packed]) -> Path | Packed:
@@ -268,4 +306,4 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, RsgeoWarning, stacklevel=4)
 
 
-__all__ = ["RADIOMETRIES", "BandSource", "Optical", "Radiometry", "read"]
+__all__ = ["RADIOMETRIES", "BandSource", "Optical", "Radiometry", "read", "sha256", "sources"]

@@ -5,6 +5,7 @@ The archive is read where it lies. Names that its metadata or its table state ar
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -73,6 +74,27 @@ def read(path: Path) -> Product:
         return image if image.is_file() and image.resolve().is_relative_to(inside) else None
 
     return _product(root, folder.resolve().name, metadata, {name: image for name in _listed(root) if (image := find(name)) is not None})
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a product: of the archive's bytes; of a folder over the lines ``name NUL sha256(file)`` of its metadata and images, sorted.
+
+    Raises InputError as `read`, or if a file cannot be read.
+    """
+    if not path.is_dir() and _is_zip(path):
+        return _sha256_of_file(path)
+    product = read(path)
+    files = [file for file in (product.metadata, *product.images.values()) if isinstance(file, Path)]
+    lines = sorted(f"{file.name}\0{_sha256_of_file(file)}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _sha256_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _is_zip(path: Path) -> bool:
