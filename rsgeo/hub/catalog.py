@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rsgeo.errors import ModelError, RsgeoWarning
-from rsgeo.hub import derived, layout, places
+from rsgeo.hub import derived, huggingface, layout, places, unpack
 from rsgeo.hub.layout import Layout
 from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Task
 
@@ -67,10 +67,11 @@ def record_of(name: str) -> CatalogRecord:
     return _read(files[name], name)
 
 
-def find(name_or_path: str, *, base: str | None = None) -> CatalogRecord:
-    """The record of a model at hand: by its name, or of a folder, with or without a record in it.
+def find(name_or_path: str, *, base: str | None = None, download: bool = False) -> CatalogRecord:
+    """The record of a model at hand: by its name, of a folder or ZIP, with or without a record in it, or of an id of the Hugging Face hub.
 
-    ``base`` names the model whose UNet a ControlNet works with, where its own record does not say so.
+    ``base`` names the model whose UNet a ControlNet works with, where its own record does not say so. ``download`` lets the network be used for a
+    model of the hub that is not in its local cache.
 
     Raises:
         ModelError: no such model (near names are listed), its files are not at hand, or its record is damaged.
@@ -84,6 +85,10 @@ def find(name_or_path: str, *, base: str | None = None) -> CatalogRecord:
             raise ModelError(f"The files of {record.name} are not here; {_how_to_get(record)}.")
     if path.is_dir():
         return _of_folder(layout.root_of(path.resolve()), str(path.resolve()), base)
+    if path.is_file():
+        return _of_folder(layout.root_of(unpack.unpacked(path.resolve())), str(path.resolve()), base)
+    if huggingface.is_id(name_or_path) and not path.exists():
+        return _of_folder(huggingface.folder_of(name_or_path, download=download), name_or_path, base)
     return record_of(name_or_path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,7 @@ def mini_controlnets(home: Path, write_record: Callable[..., Path]) -> Path:
         net = SatControlNet.from_unet(
             unet, conditioning_in_channels=len(condition["bands"]), conditioning_scale=condition.get("scale", 1), latent_factor=4
         )
-        for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
             torch.nn.init.normal_(zero.weight, std=0.1)
         folder = write_record(home / name, base="rsgeo-mini", **fields)
         net.half().save_pretrained(folder / "controlnet")
@@ -73,3 +75,14 @@ def mini_controlnets(home: Path, write_record: Callable[..., Path]) -> Path:
 def controlnet() -> Path:
     """DiffusionSat's 2D ControlNet with random weights; see tests/data/diffusionsat/ORIGIN.md."""
     return next((ARCHIVE.parent / "controlnets").glob("controlnet_*"))
+
+
+@pytest.fixture(scope="session")
+def controlnets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of DiffusionSat's ControlNets, what is packed in the repository unpacked."""
+    root = tmp_path_factory.mktemp("controlnets")
+    shutil.copytree(ARCHIVE.parent / "controlnets", root, dirs_exist_ok=True)
+    for packed in root.rglob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    return root
