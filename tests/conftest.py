@@ -20,6 +20,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # What this machine was found to be good at is measured once a session and forgotten with it.
 _CACHE = tempfile.TemporaryDirectory(prefix="rsgeo-cache-")
 os.environ["RSGEO_CACHE"] = _CACHE.name
+os.environ["RSGEO_HOME"] = str(Path(_CACHE.name) / "home")  # whoever runs the tests may have models of their own
 
 # Real files that are too many or not free enough for the repository; tests that know them run on more where they are.
 for _kind in ("data", "reference"):

@@ -32,6 +32,8 @@ RECORD: dict[str, Any] = {
     "licence": "Apache-2.0",
     "citation": "Trained on EuroSAT (Helber et al. 2019, MIT; contains modified Copernicus Sentinel data) and UC Merced Land Use"
     " (Yang and Newsam 2010, USGS public domain); words from all-MiniLM-L6-v2 (Apache-2.0).",
+    "tasks": ["generate", "inpaint", "extend"],
+    "default_for": ["generate"],
     "tile": 16,
     "scale": 4,
     "channels": 16,

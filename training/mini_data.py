@@ -31,7 +31,7 @@ class _Set:
 
 
 class MiniData:
-    """EuroSAT (spatial split, train), its 2 x 2 blocks halved to 20 m, and UC Merced (train) reduced to 0.6 and 1.2 m."""
+    """EuroSAT (spatial split, train), its 2 x 2 blocks halved to 20 m, and UC Merced (train) reduced by the configuration's factors."""
 
     def __init__(self, eurosat: Path, ucmerced: Path, config: dict[str, object]) -> None:
         self.config = config
@@ -81,7 +81,8 @@ class MiniData:
 
     def _draw_ucmerced(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], packed.PackedImage, float]:
         index = rng.integers(len(self.ucmerced.images))
-        factor = 2 if rng.random() < 0.4 else 4
+        shares = dict(self.config["ucmerced_factors"])  # type: ignore[call-overload]
+        factor = int(rng.choice(list(shares), p=list(shares.values())))
         reduced = _reduce(self.ucmerced.pixels[index], factor)
         row, col = (rng.integers(side - TILE + 1) for side in reduced.shape[:2])
         return reduced[row : row + TILE, col : col + TILE], self.ucmerced.images[index], 0.3 * factor

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsgeo.errors import RsgeoWarning
-from rsgeo.hub import catalog
+from rsgeo.hub import catalog, places
 from rsgeo.hub.catalog import CatalogRecord
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class _Version(BaseModel):
 
 def folder() -> Path:
     """Where calibrations are kept."""
-    return Path(os.environ.get("RSGEO_CACHE") or platformdirs.user_cache_path("rsgeo")) / "calibration"
+    return places.cache() / "calibration"
 
 
 def find(record: CatalogRecord, device: str | None = None, threads: int | None = None) -> Calibration | None:
@@ -126,7 +125,7 @@ def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Cali
 
     settings = record.defaults
     sampler = Sampler(scheduler=settings.scheduler, num_inference_steps=settings.num_inference_steps, guidance_scale=settings.guidance_scale)
-    models = {dtype: LatentTileModel(load_pipeline(str(record.folder), device=device, dtype=dtype), sampler) for dtype in DTYPES}
+    models = {dtype: LatentTileModel(load_pipeline(record.address, device=device, dtype=dtype), sampler) for dtype in DTYPES}
     trials = {dtype: _Trial(model, settings.batch_size) for dtype, model in models.items()}
     _race(trials.values())
     found = {dtype: trial.pace(dtype) for dtype, trial in trials.items()}

@@ -1,120 +1,267 @@
-"""The catalogue: what is known of each model without opening its weights. Never imports torch."""
+"""The catalogue: what is known of each model without opening its weights. Never imports torch.
+
+Records lie in three places: of published archives in this package, of the embedded model beside its weights, and of what the user fetched or added
+in `rsgeo.hub.places.models`. A model is at hand where its files are.
+"""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import json
+import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from rsgeo.errors import ModelError
+from rsgeo.errors import ModelError, RsgeoWarning
+from rsgeo.hub import derived, huggingface, layout, places
+from rsgeo.hub.layout import Layout
+from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Task
+
+__all__ = [
+    "DEFAULT_MODEL", "EMBEDDED", "CatalogRecord", "Task", "base_of", "default_for", "doing", "files_sha256", "find", "for_task", "is_at_hand",
+    "known", "layout_of", "model_sha256", "names", "record_of",
+]  # fmt: skip
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "weights"
+PUBLISHED = Path(__file__).resolve().parent / "published"
 DEFAULT_MODEL = "rsgeo-mini"
-_RECORD = "meta.json"
-_NOT_HASHED = {".md", ".png", ".csv"}
+RECORD = "meta.json"
+_WORDS: dict[Task, str] = {
+    "generate": "make pictures from words",
+    "superres": "make a raster finer",
+    "predict": "paint a series of rasters at another date",
+    "inpaint": "fill gaps",
+    "extend": "continue a raster beyond its edge",
+}
 
 
-class Schedule(BaseModel):
-    """The noise schedule a model was trained with, as diffusers names it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    beta_schedule: Literal["squaredcos_cap_v2", "scaled_linear", "linear"]
-    beta_start: float = 0.0001
-    beta_end: float = 0.02
-    num_train_timesteps: int = 1000
-    rescale_zero_snr: bool = False
-
-
-class Defaults(BaseModel):
-    """Sampler settings used where a request leaves them open."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    scheduler: str
-    num_inference_steps: int = Field(ge=1)
-    guidance_scale: float = Field(ge=0)
-    phases: int = Field(default=2, ge=1, le=3)
-    batch_size: int = Field(default=16, ge=1)
-
-
-class CatalogRecord(BaseModel):
-    """One model: where it is, what it may be used for, what it sees and what it does by default.
-
-    ``tile`` is the window side in cells, ``scale`` pixels a cell, ``gsd_*`` metres a pixel. ``trained_fields`` are the metadata that training
-    data taught ("place", "gsd", "date", "cloud_cover"); every other field reaches the network as unknown. ``trained_region`` is (west, south, east,
-    north) in degrees, outside of which the place is unknown to it as well. ``window_bytes`` is the memory that each window of a batch takes while
-    the network runs, about.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    name: str
-    family: Literal["latent"]
-    title: str
-    licence: str
-    citation: str = ""
-    sha256: str | None = None
-    tile: int
-    scale: int
-    channels: int
-    decoder_tile: int | None = None
-    decoder_stride: int | None = None
-    window_bytes: int = Field(default=0, ge=0)
-    gsd_native: float
-    gsd_min: float
-    gsd_max: float
-    trained_fields: tuple[Literal["place", "gsd", "date", "cloud_cover"], ...]
-    trained_region: tuple[float, float, float, float] | None = None
-    trained_region_name: str = ""
-    schedule: Schedule
-    defaults: Defaults
-    training: dict[str, Any] = Field(default_factory=dict)
-    scores: dict[str, Any] = Field(default_factory=dict)
-    folder: Path = Field(default=Path(), exclude=True)
+def known() -> list[str]:
+    """Names of all models that there are records of, at hand or not."""
+    return sorted(_files())
 
 
 def names() -> list[str]:
-    """Names of the models that are at hand."""
-    return sorted(path.parent.name for path in EMBEDDED.glob(f"*/{_RECORD}"))
+    """Names of the models that are at hand; warns of damaged records."""
+    found = []
+    for name in known():
+        try:
+            if is_at_hand(record_of(name)):
+                found.append(name)
+        except ModelError as error:
+            warnings.warn(str(error), RsgeoWarning, stacklevel=2)
+    return found
 
 
-def find(name_or_path: str) -> CatalogRecord:
-    """The record of a model by its name, or of a folder that this project wrote.
+def record_of(name: str) -> CatalogRecord:
+    """The record of a name, whether its files are at hand or not.
 
     Raises:
-        ModelError: no such model (near names are listed), or its record is damaged.
+        ModelError: no such name (near ones are listed), or its record, or that of its base, is damaged.
     """
-    for folder in (EMBEDDED / name_or_path, Path(name_or_path)):
-        if name_or_path in names() and folder.parent != EMBEDDED:
-            continue
-        if (folder / _RECORD).is_file():
-            return _read(folder.resolve())
-    if Path(name_or_path).is_dir():
-        raise ModelError(f"The folder {name_or_path} holds no {_RECORD}; give a model folder written by rsgeo.")
-    near = difflib.get_close_matches(name_or_path.lower(), names(), n=3, cutoff=0.3) or names()
-    raise ModelError(f"There is no model {name_or_path!r}; there is {', '.join(near)}.")
+    files = _files()
+    if name not in files:
+        near = difflib.get_close_matches(name.lower(), files, n=3, cutoff=0.3) or sorted(files)
+        raise ModelError(f"There is no model {name!r}; there is {', '.join(near)}, or give a folder (rsgeo models list says more).")
+    return _read(files[name], name)
+
+
+def find(name_or_path: str, *, base: str | None = None, download: bool = False) -> CatalogRecord:
+    """The record of a model at hand: by its name, of a folder, with or without a record in it, or of an id of the Hugging Face hub.
+
+    ``base`` names the model whose UNet a ControlNet works with, where its own record does not say so. ``download`` lets the network be used for a
+    model of the hub that is not in its local cache.
+
+    Raises:
+        ModelError: no such model (near names are listed), its files are not at hand, or its record is damaged.
+    """
+    path = Path(name_or_path)
+    if name_or_path in _files():
+        record = record_of(name_or_path)
+        if is_at_hand(record):
+            return record if base is None else _beside(record, base)
+        if not path.exists():
+            raise ModelError(f"The files of {record.name} are not here; {_how_to_get(record)}.")
+    if path.is_dir():
+        return _of_folder(layout.root_of(path.resolve()), str(path.resolve()), base)
+    if huggingface.is_id(name_or_path) and not path.exists():
+        return _of_folder(huggingface.folder_of(name_or_path, download=download), name_or_path, base)
+    return record_of(name_or_path)
+
+
+def for_task(task: Task, name_or_path: str | None = None) -> CatalogRecord:
+    """The record of the model to do ``task`` with: the one that is named, else the default.
+
+    Raises:
+        ModelError: as `find` and `default_for`, or the model does not do this; the sentence names those that do.
+    """
+    if name_or_path is None:
+        return default_for(task)
+    record = find(name_or_path)
+    if task not in record.tasks:
+        raise ModelError(f"{record.name} cannot {_WORDS[task]}; {_those_that_do(task)}.")
+    return record
+
+
+def default_for(task: Task) -> CatalogRecord:
+    """The model at hand that does ``task`` where none is named.
+
+    Raises:
+        ModelError: there is none; the sentence names the models and archives that do.
+    """
+    for name in names():
+        record = record_of(name)
+        if task in record.default_for and (record.base is None or is_at_hand(base_of(record))):
+            return record
+    raise ModelError(f"No model at hand is there to {_WORDS[task]}; {_those_that_do(task)}.")
+
+
+def doing(task: Task) -> list[CatalogRecord]:
+    """All records of models that do ``task``, at hand or not."""
+    return [record for record in map(record_of, known()) if task in record.tasks]
+
+
+def is_at_hand(record: CatalogRecord) -> bool:
+    """Whether the model's own files are here."""
+    return record.folder != Path() and bool(layout.of(record.folder).parts)
+
+
+def base_of(record: CatalogRecord) -> CatalogRecord:
+    """The record of a ControlNet's base, with the checkpoint that the ControlNet was trained beside; it may not be at hand.
+
+    Raises:
+        ModelError: there is no such record, or it is a ControlNet's itself.
+    """
+    if record.base is None:
+        raise ModelError(f"{record.name} names no base; say the model whose UNet it works with.")
+    base = _base(record.base)
+    return base if record.base_checkpoint is None else base.model_copy(update={"checkpoint": record.base_checkpoint})
+
+
+def layout_of(record: CatalogRecord) -> Layout:
+    """The parts of a model at hand, those that a ControlNet's folder lacks taken from its base.
+
+    Raises:
+        ModelError: the base is not at hand, or a checkpoint that is named is not there.
+    """
+    own = layout.of(record.folder, None if record.base else record.checkpoint)
+    if record.base is None:
+        return own
+    base = base_of(record)
+    if not is_at_hand(base):
+        raise ModelError(f"{record.name} works with the UNet of {base.name}, whose files are not here; {_how_to_get(base)}, or name another base.")
+    return Layout(own.root, {**layout_of(base).parts, **own.parts})
+
+
+def files_sha256(record: CatalogRecord) -> str:
+    """SHA-256 over the sorted lines ``relative-path NUL sha256(file)`` of a model's own weight and configuration files (PROVENANCE.md section 5)."""
+    return _sha256_of_lines(_lines(record))
 
 
 def model_sha256(record: CatalogRecord) -> str:
-    """SHA-256 over the sorted lines ``relative-path NUL sha256(file)`` of all weight and configuration files (PROVENANCE.md section 5)."""
-    files = sorted(path for path in record.folder.rglob("*") if path.is_file() and path.name != _RECORD and path.suffix not in _NOT_HASHED)
-    lines = [f"{path.relative_to(record.folder).as_posix()}\0{_file_sha256(path, *_stamp(path))}\n" for path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """`files_sha256`; a ControlNet has one more line, ``base NUL`` and the hash of its base, for that decides the pixels as well."""
+    if record.base is None:
+        return files_sha256(record)
+    return _sha256_of_lines([*_lines(record), f"base\0{model_sha256(base_of(record))}\n"])
 
 
-def _read(folder: Path) -> CatalogRecord:
+def _files() -> dict[str, Path]:
+    """The file of each record by the model's name; what the user added comes before what is published, the embedded before all."""
+    published = {path.stem: path for path in PUBLISHED.glob("*.json")}
+    folders = {path.parent.name: path for root in (places.models(), EMBEDDED) for path in root.glob(f"*/{RECORD}")}
+    return published | {name: path for name, path in folders.items() if not name.startswith(".")}
+
+
+def _read(file: Path, name: str | None = None, *, is_base: bool = False) -> CatalogRecord:
+    """The record in a file; where it names a base, what it leaves out is as there. A base has none itself."""
+    values = derived.read_json(file)
+    named = values.get("base")
+    if isinstance(named, str):
+        if is_base:
+            raise ModelError(f"{name or file.parent.name} is a ControlNet and no base for another; name a model with a UNet.")
+        values = {field: value for field, value in _base(named).model_dump().items() if field not in NOT_OF_THE_BASE} | values
     try:
-        record = CatalogRecord.model_validate(json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise ModelError(f"The record {folder.name}/{_RECORD} of a model is damaged; install the model again.") from error
-    return record.model_copy(update={"folder": folder})
+        record = CatalogRecord.model_validate(values)
+    except ValidationError as error:
+        raise ModelError(f"The record {file.parent.name}/{file.name} of a model is damaged; install the model again.") from error
+    folder = Path() if file.parent == PUBLISHED else Path(record.files or file.parent)
+    return record.model_copy(update={"folder": folder, "name": name or record.name, "address": name or str(folder)})
+
+
+def _base(name_or_path: str) -> CatalogRecord:
+    """The record of a base, whether its files are at hand or not."""
+    files, folder = _files(), Path(name_or_path)
+    if name_or_path in files:
+        return _read(files[name_or_path], name_or_path, is_base=True)
+    if (folder / RECORD).is_file():
+        return _read(folder / RECORD, is_base=True)
+    return find(name_or_path)
+
+
+def _of_folder(folder: Path, address: str, base: str | None) -> CatalogRecord:
+    """The record that lies in a folder, that of the archive that it was, or one derived from it."""
+    there = layout.of(folder)
+    if (folder / RECORD).is_file():
+        record = _read(folder / RECORD)
+    elif not there.parts:
+        raise ModelError(f"{folder} holds no model: neither {RECORD} nor unet/, checkpoint-N/unet/ or controlnet/; give the folder that does.")
+    else:
+        record = _of_published(folder) or _derived(there, base)
+    record = record.model_copy(update={"folder": folder, "address": address})
+    return record if base is None else _beside(record, base)
+
+
+def _derived(there: Layout, base: str | None) -> CatalogRecord:
+    """A whole model's record, or that of a ControlNet beside the UNet in its own folder or beside that of ``base``."""
+    name = there.root.name
+    if "controlnet" not in there.parts:
+        return derived.single(there, name)
+    if base is not None:
+        return derived.controlnet(there, name, find(base))
+    if "unet" not in there.parts:
+        raise ModelError(f"{name} is a ControlNet without the UNet it works with; say with base= (--base) the model that has it.")
+    return derived.controlnet(there, name, derived.single(there, name)).model_copy(update={"base": None})
+
+
+def _of_published(folder: Path) -> CatalogRecord | None:
+    """The published record whose archive a folder is, by its name."""
+    for record in map(record_of, known()):
+        if record.archive is not None and Path(record.archive.name).stem in (folder.name, folder.parent.name):
+            return record.model_copy(update={"name": folder.name, "sha256": None})
+    return None
+
+
+def _beside(record: CatalogRecord, base: str) -> CatalogRecord:
+    """A ControlNet's record with another base. Raises ModelError where the model is none."""
+    if "controlnet" not in layout.of(record.folder).parts:
+        raise ModelError(f"{record.name} is no ControlNet, and works with no other model's UNet; leave the base out.")
+    return record.model_copy(update={"base": find(base).address, "base_checkpoint": None})
+
+
+def _those_that_do(task: Task) -> str:
+    records = doing(task)
+    if not records:
+        return "no model known here does"
+    ways = [record.name if is_at_hand(record) else f"{record.name} (rsgeo models fetch {record.name})" for record in records]
+    return f"{' or '.join(ways)} can"
+
+
+def _how_to_get(record: CatalogRecord) -> str:
+    if record.archive is None:
+        return f"its folder {record.folder} was moved or deleted, so add it again with rsgeo models add"
+    return f"get them with rsgeo models fetch {record.name}, or rsgeo models add {record.name} PATH where you have them"
+
+
+def _lines(record: CatalogRecord) -> list[str]:
+    parts = layout.of(record.folder, None if record.base else record.checkpoint)
+    if not parts.parts:
+        raise ModelError(f"The files of {record.name} are not here; {_how_to_get(record)}.")
+    return [f"{path.relative_to(record.folder).as_posix()}\0{_file_sha256(path, *_stamp(path))}\n" for path in parts.files()]
+
+
+def _sha256_of_lines(lines: list[str]) -> str:
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -7,49 +7,78 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import DPMSolverMultistepScheduler
-from transformers import PreTrainedTokenizerFast
+from diffusers import AutoencoderKL, SchedulerMixin
+from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
 
 from rsgeo.errors import ModelError, RsgeoWarning
 from rsgeo.hub import catalog
+from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.hub.derived import read_json
 from rsgeo.hub.devices import pick_device, pick_dtype
-from rsgeo.models.loading import load_module
+from rsgeo.models.loading import load_controlnet, load_module
 from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.models.sat_unet import SatUNet
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
+from rsgeo.pipelines.sat_controlnet_pipeline import SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
+
+# Whatever class a folder names, only these are made of it.
+_CODECS: dict[str, type[Any]] = {"AutoencoderKL": AutoencoderKL, "PatchCodec": PatchCodec}
+_TEXT_ENCODERS: dict[str, type[Any]] = {"CLIPTextModel": CLIPTextModel, "WordPieceEncoder": WordPieceEncoder}
 
 
 def load_pipeline(
-    name_or_path: str = catalog.DEFAULT_MODEL,
+    name_or_path: str | Path = catalog.DEFAULT_MODEL,
+    base: str | Path | None = None,
+    checkpoint: str | None = None,
     *,
     device: str = "auto",
     dtype: str = "auto",
     compile: bool = False,
     adapters: tuple[str, ...] = (),
+    download: bool = False,
 ) -> SatPipeline:
-    """A `SatPipeline` of a catalogue name or of a folder written by rsgeo, on ``device``.
+    """A model as a pipeline on ``device``: a `SatPipeline`, or a `SatControlNetPipeline` where it has a ControlNet.
 
-    Only the UNet takes ``dtype``: codec and text encoder are small and stay in fp32. ``adapters`` are safetensors files of LoRA weights (peft);
-    ``compile`` runs the UNet through ``torch.compile`` where there is a compiler, else warns and goes on without.
+    UNet and ControlNet take ``dtype``; codec and text encoder stay in fp32.
+
+    Args:
+        name_or_path: a name of the catalogue (``rsgeo models list``); the folder or ZIP of a published DiffusionSat archive as it is; a folder that
+            ``save_pretrained`` wrote; or a model's id on the Hugging Face hub, from its local cache alone.
+        base: name or path of the model whose UNet a ControlNet works with, and whose other parts it takes where it has none; by default what its
+            record says.
+        checkpoint: which UNet of several: ``checkpoint-100000`` (or ``100000``), or ``root`` for that in ``unet/``; by default what the record says,
+            else the highest checkpoint, else the root's. For a ControlNet it is that of the base.
+        compile: run UNet and ControlNet through ``torch.compile`` where there is a compiler, else warn and go on without.
+        adapters: safetensors files of LoRA weights (peft) for the UNet.
+        download: fetch a model of the Hugging Face hub that is not in its local cache. Without it no network is used.
 
     Raises:
-        ModelError: unknown model, missing or unexpected weights (each is named), or an adapter that does not fit.
+        ModelError: unknown model, missing or unexpected weights (each is named), a ControlNet without its base, or an adapter that does not fit.
         InputError: this machine has no such device.
     """
-    record = catalog.find(name_or_path)
-    where = pick_device(device)
-    unet = load_module(SatUNet, record.folder / "unet", pick_dtype(dtype, where))
+    record = catalog.find(str(name_or_path), base=None if base is None else str(base), download=download)
+    if checkpoint is not None:
+        record = record.model_copy(update={"base_checkpoint" if record.base else "checkpoint": checkpoint})
+    parts, where = _whole(record), pick_device(device)
+    number_type = pick_dtype(dtype, where)
+    unet = load_module(SatUNet, parts["unet"], number_type)
+    # Stable Diffusion 2.1's configuration says 768 px, whatever size a model was trained at afterwards.
+    unet.register_to_config(sample_size=record.tile)
     for adapter in adapters:
         _add_adapter(unet, Path(adapter))
-    pipeline = SatPipeline(
-        vae=load_module(PatchCodec, record.folder / "vae", torch.float32),
-        text_encoder=load_module(WordPieceEncoder, record.folder / "text_encoder", torch.float32),
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(record.folder / "tokenizer"),
-        unet=unet,
-        scheduler=DPMSolverMultistepScheduler.from_pretrained(record.folder / "scheduler"),
-    )
+    components = {
+        "vae": load_module(_named(_CODECS, parts["vae"]), parts["vae"], torch.float32),
+        "text_encoder": load_module(_named(_TEXT_ENCODERS, parts["text_encoder"]), parts["text_encoder"], torch.float32),
+        "tokenizer": _tokenizer(parts["tokenizer"]),
+        "unet": unet,
+        "scheduler": _scheduler(parts["scheduler"]),
+    }
+    pipeline = SatPipeline(**components)
+    if "controlnet" in parts:
+        pipeline = SatControlNetPipeline(**components, controlnet=_controlnet(record, parts["controlnet"], number_type))
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(where)
     if compile:
@@ -73,6 +102,52 @@ def kept_pipeline(name_or_path: str, *, device: str, dtype: str, compile: bool =
     return _kept[key]
 
 
+def _whole(record: CatalogRecord) -> dict[str, Path]:
+    """The folders of all parts. Raises ModelError where one is missing."""
+    parts = dict(catalog.layout_of(record).parts)
+    missing = [f"{part}/" for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler") if part not in parts]
+    if missing:
+        raise ModelError(f"{record.folder} holds no {', '.join(missing)}; give the whole folder of a model, or a ControlNet's base.")
+    return parts
+
+
+def _named(known: dict[str, type[Any]], folder: Path) -> type[Any]:
+    """The class that a part's configuration names, in diffusers' way or in that of transformers."""
+    config = read_json(folder / "config.json")
+    name = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+    if name not in known:
+        raise ModelError(f"{folder / 'config.json'} names {name} where one of {', '.join(known)} is needed; rsgeo runs no other kind.")
+    return known[name]
+
+
+def _tokenizer(folder: Path) -> Any:
+    settings = read_json(folder / "tokenizer_config.json")
+    cls = CLIPTokenizer if settings.get("tokenizer_class") == "CLIPTokenizer" else PreTrainedTokenizerFast
+    try:
+        return cls.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder} holds no tokenizer that can be read ({error}); fetch the model again.") from error
+
+
+def _scheduler(folder: Path) -> Any:
+    config = read_json(folder / "scheduler_config.json")
+    cls: Any = getattr(diffusers, str(config.get("_class_name")), None)
+    is_scheduler = isinstance(cls, type) and issubclass(cls, SchedulerMixin)
+    if not is_scheduler:
+        raise ModelError(f"{folder / 'scheduler_config.json'} names {config.get('_class_name')}, which is no scheduler of diffusers.")
+    return cls.from_config(config)
+
+
+def _controlnet(record: CatalogRecord, folder: Path, dtype: torch.dtype) -> Any:
+    net, seen = load_controlnet(folder, dtype), record.condition
+    channels = net.config.conditioning_in_channels
+    if seen is not None and channels not in (len(seen.bands), len(seen.bands) * seen.images):
+        raise ModelError(
+            f"The ControlNet in {folder} reads {channels} channels, and the record of {record.name} lists {len(seen.bands)}; correct it."
+        )
+    return net
+
+
 def _add_adapter(unet: Any, path: Path) -> None:
     if not path.is_file() or path.suffix != ".safetensors":
         raise ModelError(f"The adapter {path.name} must be a safetensors file that exists.")
@@ -88,3 +163,5 @@ def _compile(pipeline: SatPipeline) -> None:
         warnings.warn("torch.compile needs a C++ compiler and there is none; the model runs uncompiled.", RsgeoWarning, stacklevel=3)
         return
     pipeline.unet.compile()
+    if isinstance(pipeline, SatControlNetPipeline):
+        pipeline.controlnet.compile()

@@ -13,6 +13,7 @@ from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from rsgeo.errors import ModelError
 from rsgeo.models.control_trunk import ControlTrunk
@@ -114,12 +115,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _load_transformers(cls: type[Module], folder: Path, dtype: torch.dtype) -> Module:
     _read_config(folder)
+    bar_was_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # it would stand amid whatever the caller prints
     try:
         module, report = cls.from_pretrained(  # type: ignore[attr-defined]
             folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ModelError(f"{folder} cannot be loaded as {cls.__name__} ({error}); fetch the model again.") from error
+    finally:
+        if bar_was_shown:
+            transformers_logging.enable_progress_bar()
     misshapen = [f"{name} {tuple(there)} instead of {tuple(expected)}" for name, there, expected in report["mismatched_keys"]]
     _require_fit(cls, folder, report["missing_keys"], report["unexpected_keys"], misshapen)
     return module.eval()  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
@@ -25,6 +25,9 @@ from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.pipelines import text
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
+
+if TYPE_CHECKING:
+    from rsgeo.pipelines.sat_controlnet_pipeline import Control
 
 
 class SatPipeline(DiffusionPipeline):
@@ -67,10 +70,16 @@ class SatPipeline(DiffusionPipeline):
         """The prompts through tokenizer and text encoder; a prompt that is too long is cut, with a warning."""
         return text.encode(prompts, self.tokenizer, self.text_encoder)
 
-    def condition(self, embedded: PromptEmbeddings, metadata: torch.Tensor | None) -> dict[str, torch.Tensor | None]:
-        """Keyword arguments of the UNet for a batch of embedded prompts and encoded metadata."""
+    def condition(self, embedded: PromptEmbeddings, metadata: torch.Tensor | None, control: Control | None = None) -> dict[str, Any]:
+        """Keyword arguments of the network for a batch of embedded prompts and encoded metadata: one half of what `guided` takes.
+
+        Raises:
+            ValueError: the network needs a vector of the whole prompt and there is none, or ``control`` is given to a pipeline without ControlNet.
+        """
+        if control is not None:
+            raise ValueError("this pipeline has no ControlNet that reads condition images: use SatControlNetPipeline")
         dtype = self.unet.dtype
-        arguments: dict[str, torch.Tensor | None] = {
+        arguments: dict[str, Any] = {
             "encoder_hidden_states": embedded.states.to(dtype),
             "encoder_attention_mask": None if embedded.mask is None else embedded.mask.to(dtype),
         }
@@ -87,15 +96,20 @@ class SatPipeline(DiffusionPipeline):
 
         Without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``.
         """
-        dtype = self.unet.dtype
-        output: torch.Tensor
         if blank is None:
-            output = self.unet(latents.to(dtype), timestep, return_dict=False, **wish)[0]
-            return output.float()
-        both = {key: None if value is None else torch.cat([blank[key], value]) for key, value in wish.items()}
-        output = self.unet(torch.cat([latents, latents]).to(dtype), timestep, return_dict=False, **both)[0]
+            return self._predict(latents, timestep, wish).float()
+        output = self._predict(torch.cat([latents, latents]), timestep, self._both_halves(wish, blank))
         without, with_ = output.float().chunk(2)
         return without + guidance_scale * (with_ - without)
+
+    def _predict(self, latents: torch.Tensor, timestep: Any, conditions: dict[str, Any]) -> torch.Tensor:
+        """The network's output, in its own dtype."""
+        output: torch.Tensor = self.unet(latents.to(self.unet.dtype), timestep, return_dict=False, **conditions)[0]
+        return output
+
+    def _both_halves(self, wish: dict[str, Any], blank: dict[str, Any]) -> dict[str, Any]:
+        """One batch of conditions, the unconditional half first."""
+        return {key: torch.cat([blank[key], value]) if torch.is_tensor(value) else value for key, value in wish.items()}
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (batch, 3, height, width) in [-1, 1] -> latents, float32: the mean of their distribution, never a sample."""
@@ -111,7 +125,7 @@ class SatPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str | Sequence[str] = "",
+        prompt: str | Sequence[str] | None = None,
         scenes: SceneMetadata | Sequence[SceneMetadata] | None = None,
         *,
         negative_prompt: str = "",
@@ -125,6 +139,7 @@ class SatPipeline(DiffusionPipeline):
         prompt_embeds: torch.Tensor | None = None,
         negative_prompt_embeds: torch.Tensor | None = None,
         metadata: torch.Tensor | Sequence[Any] | None = None,
+        control: Control | None = None,
         output_type: str = "pil",
         callback_on_step_end: Callable[[Any, int, Any, dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None,
     ) -> ImagePipelineOutput:
@@ -140,6 +155,7 @@ class SatPipeline(DiffusionPipeline):
             prompt_embeds, negative_prompt_embeds: text states (batch, tokens, dim) instead of the prompts, for models that read
                 nothing else of the text.
             metadata: already encoded, (batch, numbers) or (numbers,), instead of ``scenes``. Ignored by a model without metadata.
+            control: condition images, for a pipeline with a ControlNet.
             output_type: "pil", "np" (batch, height, width, 3), "pt" (batch, 3, height, width), both in [0, 1], or "latent".
             callback_on_step_end: called with the pipeline, the step, the time step and {"latents": ...}; gives back what it changes.
 
@@ -148,12 +164,16 @@ class SatPipeline(DiffusionPipeline):
             ModelError: the latents became NaN or infinite.
         """
         device, factor = self._execution_device, self.latent_factor
-        wished = self.embed([prompt] if isinstance(prompt, str) else prompt) if prompt_embeds is None else _states(prompt_embeds, device)
+        wished = (
+            self.embed([prompt or ""] if prompt is None or isinstance(prompt, str) else prompt)
+            if prompt_embeds is None
+            else _states(prompt_embeds, device)
+        )
         batch = len(wished.states)
         height, width = (side or self._tile_side() for side in (height, width))
         if height % factor or width % factor:
             raise ValueError(f"height and width must be multiples of {factor}, got {height} and {width}")
-        wish = self.condition(wished, self._metadata_rows(scenes, metadata, batch))
+        wish = self.condition(wished, self._metadata_rows(scenes, metadata, batch), control)
         blank = None
         if guidance_scale > 1.0:
             negative = negative_prompt_embeds

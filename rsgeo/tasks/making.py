@@ -55,7 +55,7 @@ load_pipeline(sys.argv[1], device=sys.argv[2])
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the runtime may show in the last bits of pixels, settled for this machine; ``model`` is the model's name or folder."""
+    """What of the runtime may show in the last bits of pixels, settled for this machine; ``model`` is the record's address."""
 
     device: str
     dtype: str
@@ -85,8 +85,7 @@ def settings(runtime: Runtime, resolved: Resolved) -> Settings:
     known = calibration.find(record, device.type, torch.get_num_threads()) or calibrate(runtime, record)
     asked = as_made(runtime, resolved.made, device.type)
     dtype = known.dtype if asked.dtype == "auto" else str(pick_dtype(asked.dtype, device)).removeprefix("torch.")
-    model = record.name if record.folder.parent == catalog.EMBEDDED else str(record.folder)
-    return Settings(device.type, dtype, asked.batch_size or known.batch_size, model)
+    return Settings(device.type, dtype, asked.batch_size or known.batch_size, record.address)
 
 
 def as_made(runtime: Runtime, made: Mapping[str, Any], device: str) -> Runtime:
@@ -121,7 +120,7 @@ def _start_seconds(record: CatalogRecord, device: str) -> float:
     """What a fresh process takes until it has loaded a model; 0 where this Python cannot be started anew."""
     begin = time.perf_counter()
     try:
-        command = [sys.executable or "", "-c", _START, str(record.folder), device]
+        command = [sys.executable or "", "-c", _START, record.address, device]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             failed = process.wait()
     except OSError:
@@ -264,7 +263,7 @@ def load(resolved: Resolved, chosen: Settings, *, compile: bool = False, keep: b
 
     request, record = resolved.request, resolved.record
     loaded = kept_pipeline if keep else load_pipeline
-    pipeline = loaded(str(record.folder), device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
+    pipeline = loaded(record.address, device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
     return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rsgeo.geo import grid, raster
-from rsgeo.hub import calibration
+from rsgeo.hub import calibration, catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.runtime import Runtime
 from rsgeo.synthesis import plan as plans
@@ -71,5 +71,5 @@ def _machine(runtime: Runtime, resolved: Resolved) -> Machine:
 
 def _resting_bytes(record: CatalogRecord, batch_size: int) -> int:
     """The memory of a process that has loaded a model and runs a batch of windows, before a cell of the area is held; an estimate."""
-    weights = sum(path.stat().st_size for path in record.folder.rglob("*.safetensors"))
+    weights = sum(path.stat().st_size for path in catalog.layout_of(record).files() if path.suffix in (".safetensors", ".bin"))
     return _PROCESS_BYTES + _COPIES_OF_WEIGHTS * weights + batch_size * record.window_bytes

@@ -127,7 +127,7 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
 
 
 def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    record = catalog.find(_first(ask.model, stored.model.name if stored else None, catalog.DEFAULT_MODEL))
+    record = catalog.for_task("generate", _first_or_none(ask.model, stored.model.name if stored else None))
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,17 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "satellite", "image"
 def golden() -> Path:
     """What the original code of DiffusionSat gives; see ORIGIN.md there."""
     return ARCHIVE.parent
+
+
+@pytest.fixture(scope="session")
+def controlnets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Archives of ControlNets by their name, each with a folder ``controlnet``; what is packed in the repository is unpacked."""
+    root = tmp_path_factory.mktemp("controlnets")
+    shutil.copytree(ARCHIVE.parent / "controlnets", root, dirs_exist_ok=True)
+    for packed in root.rglob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    return root
 
 
 @pytest.fixture

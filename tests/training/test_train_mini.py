@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
-from safetensors.torch import load_file, save_file
-
-from rsgeo.evaluate.judge import EUROSAT_CLASSES
+from safetensors.torch import load_file
 
 TRAINING = Path(__file__).resolve().parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
@@ -25,20 +20,6 @@ import train_mini  # noqa: E402
 from mini_data import MiniData  # noqa: E402
 
 CONFIG = yaml.safe_load((TRAINING / "mini.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory, pack: Callable[..., None]) -> Path:
-    """Packed EuroSAT and UC Merced of smooth noise, and a word table of eight rows."""
-    root = tmp_path_factory.mktemp("sets")
-    pack(root / "eurosat", _smooth_noise([(label, 64) for label in EUROSAT_CLASSES * 4]))
-    pack(root / "ucmerced", _smooth_noise([("freeway", 256), ("river", 256)]))
-    words = root / "words"
-    words.mkdir()
-    (words / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "river", "forest"]), encoding="utf-8")
-    table = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
-    save_file({"embedding": table}, words / "wordpiece_embedding_128.safetensors")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +85,6 @@ def _train(sets: Path, config: Path, out: Path, minutes: float, monkeypatch: pyt
     train_mini.main()
     facts: dict[str, object] = json.loads((out / "model" / "training.json").read_text())
     return facts
-
-
-def _smooth_noise(pictures: list[tuple[str, int]]) -> Iterator[tuple[dict[str, str], bytes]]:
-    rng = np.random.default_rng(1)
-    for index, (label, side) in enumerate(pictures):
-        coarse, file = rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8), io.BytesIO()
-        Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file, "PNG")
-        row = {"key": f"{label}_{index}", "class": label, "caption_name": label.lower(), "gsd_m": "10", "lon": str(index / 2), "lat": "50"}
-        yield {**row, "country": "", "split_spatial": "train", "split_random": "train"}, file.getvalue()
 
 
 def test_layers_that_the_first_weights_lack_change_nothing_at_first(config: Path) -> None:

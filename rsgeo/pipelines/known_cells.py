@@ -1,0 +1,41 @@
+"""Known latent cells: the network is taken to predict them, so that any solver ends at them and what lies between is denoised beside them."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+
+def replace_known(
+    output: torch.Tensor, cells: torch.Tensor, known: torch.Tensor, mask: torch.Tensor, *, alpha: float, sigma: float, prediction_type: str
+) -> torch.Tensor:
+    """``output`` with what the network would have to say where ``mask`` is True, for its clean cells to be ``known`` there.
+
+    Under DDIM this equals replacing these cells by ``known``, noised with the noise that they began with, before each step; it needs no noise.
+
+    Args:
+        output: of the network, guided; (batch, channels, height, width).
+        cells: what the network was given, alpha * clean + sigma * noise; shape of ``output``.
+        known: clean cells; shape of ``output`` or with a batch of 1.
+        mask: bool, (batch or 1, 1, height, width).
+        alpha, sigma: noise level of ``cells``, alpha^2 + sigma^2 = 1 and sigma > 0.
+        prediction_type: "epsilon" (Ho et al., DDPM, 2020), "v_prediction" (Salimans and Ho, Progressive Distillation, ICLR 2022, section 4) or
+            "sample".
+
+    Raises:
+        ValueError: another prediction type.
+    """
+    if prediction_type == "epsilon":
+        said = (cells - alpha * known) / sigma
+    elif prediction_type == "v_prediction":
+        said = (alpha * cells - known) / sigma
+    elif prediction_type == "sample":
+        said = known
+    else:
+        raise ValueError(f"known cells need prediction_type 'epsilon', 'v_prediction' or 'sample', got {prediction_type!r}")
+    return torch.where(mask, said, output)
+
+
+def whole_cells(known: torch.Tensor, factor: int) -> torch.Tensor:
+    """True where all pixels of a cell are ``known``: bool, (batch, 1, height, width) -> (batch, 1, height / factor, width / factor)."""
+    return functional.max_pool2d((~known).float(), factor) == 0
