@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
-from torch.nn import functional
 
 from rsgeo.errors import InputError
 from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.models.sat_controlnet3d import SatControlNet3D
 from rsgeo.pipelines import schedulers, text
+from rsgeo.pipelines.known_cells import replace_known, whole_cells
+from rsgeo.pipelines.sat_controlnet_pipeline import Control, SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.request import Sampler
@@ -86,7 +88,7 @@ class LatentLevel:
         self._sigma_space = isinstance(scheduler, EulerDiscreteScheduler)
         self._start = float(scheduler.init_noise_sigma)
         self._predicts = str(scheduler.config.prediction_type)
-        self.conditioning_scale = Fraction(1)
+        self.conditioning_scale = Fraction(getattr(pipeline, "conditioning_scale", 1))
         self._embedded: dict[str, PromptEmbeddings] = {}
 
     def _scheduler(self) -> Any:
@@ -102,10 +104,8 @@ class LatentLevel:
         seen: Sequence[Seen] | None = None,
         known: Sequence[Known] | None = None,
     ) -> Conditions:
-        if seen is not None:
-            raise ValueError("a text-to-image model sees no images")
         pipeline = self.pipeline
-        wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes))
+        wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes), self._control(seen, known))
         blank = None
         if self.sampler.guidance_scale > 1.0:
             unwished = self._embed([self.negative_prompt] * len(prompts))
@@ -114,10 +114,33 @@ class LatentLevel:
 
     def _given(self, known: Sequence[Known]) -> tuple[torch.Tensor, torch.Tensor]:
         """The given pixels as cells, and which cells hold nothing else."""
-        device = self.pipeline._execution_device
-        pixels, mask = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*((one.pixels, one.mask) for one in known), strict=True))
-        whole = -functional.max_pool2d(-mask[:, None].float(), self.scale) > 0
-        return self.pipeline.encode(pixels), whole
+        pixels, mask = self._arrays([(one.pixels, one.mask) for one in known])
+        return self.pipeline.encode(pixels), whole_cells(mask[:, None], self.scale)
+
+    def _control(self, seen: Sequence[Seen] | None, known: Sequence[Known] | None) -> Control | None:
+        """What the ControlNet reads: condition images, or given pixels with their mask.
+
+        Raises ValueError where it has to read neither, or there is none to read images.
+        """
+        pipeline = self.pipeline
+        if not isinstance(pipeline, SatControlNetPipeline):
+            if seen is not None:
+                raise ValueError("a text-to-image model sees no images")
+            return None
+        if seen is not None:
+            (images,) = self._arrays([(one.pixels,) for one in seen])
+            metadata = pipeline.encode_control_metadata([one.scenes for one in seen])
+            series = isinstance(pipeline.controlnet, SatControlNet3D)
+            return Control(images.transpose(1, 2) if series else images.flatten(1, 2), metadata)
+        if known is None:
+            raise ValueError("a model with a ControlNet needs images or given pixels")
+        pixels, mask = self._arrays([(one.pixels, one.mask) for one in known])
+        there = mask[:, None].float()
+        return Control(torch.cat([(pixels + 1) / 2 * there, there], dim=1))
+
+    def _arrays(self, rows: Sequence[tuple[Any, ...]]) -> list[torch.Tensor]:
+        """Arrays of windows as batches on the model's device."""
+        return [torch.from_numpy(np.stack(arrays)).to(self.pipeline._execution_device) for arrays in zip(*rows, strict=True)]
 
     def _embed(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Each prompt is embedded once, whatever the number of windows."""
@@ -133,17 +156,10 @@ class LatentLevel:
         scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
         output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, self.sampler.guidance_scale)
         if conditions.cells is not None and conditions.given is not None:
-            output = torch.where(conditions.given, self._output_for(conditions.cells, scaled, step), output)
+            alpha = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
+            noise = {"alpha": alpha, "sigma": self.noise_levels[step] * alpha, "prediction_type": self._predicts}
+            output = replace_known(output, scaled, conditions.cells, conditions.given, **noise)
         return output
-
-    def _output_for(self, clean: torch.Tensor, noisy: torch.Tensor, step: int) -> torch.Tensor:
-        """What the network would have to say of ``noisy`` cells (of unit variance), for the clean ones to be ``clean``."""
-        alpha: float = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
-        sigma = self.noise_levels[step] * alpha
-        if self._predicts == "sample":
-            return clean
-        noise: torch.Tensor = (alpha * noisy - clean if self._predicts == "v_prediction" else noisy - alpha * clean) / sigma
-        return noise
 
     def solver(self, first: int, last: int) -> _Phase:
         return _Phase(self._scheduler(), first, self.sampler.eta, self.stochastic)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from rsgeo import encoding
 from rsgeo.errors import InputError
+from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.pipelines import schedulers
+from rsgeo.pipelines.sat_controlnet_pipeline import SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.tile_view import LatentLevel, LatentTileModel
 from rsgeo.request import Sampler
@@ -236,3 +239,48 @@ def test_images_are_refused_by_a_model_that_sees_none(mini: SatPipeline) -> None
     seen = Seen(np.zeros((1, 3, 16, 16), np.float32), np.ones((1, 16, 16), np.bool_), (SceneMetadata(),))
     with pytest.raises(ValueError, match="sees no images"):
         level_of(mini, SAMPLERS[0]).conditions(PROMPTS[:1], SCENES[:1], seen=[seen])
+
+
+def test_a_controlnet_reads_given_pixels_and_their_mask(mini: SatPipeline) -> None:
+    """Four channels in [0, 1]: red, green, blue, 0 where nothing is given, then 1 where something is."""
+    level, read = level_of(steered(mini, 4), SAMPLERS[2]), []
+    level.pipeline.controlnet.register_forward_pre_hook(lambda *call: read.append(call[2]), with_kwargs=True)
+    known = [given(16), given(16, 1)]
+    conditions = level.conditions(PROMPTS, SCENES, known=known)
+    output = level.predict(start(), 0, conditions)
+    (images,) = {tuple(call["controlnet_cond"].shape): call["controlnet_cond"] for call in read}.values()
+    assert images.shape == (4, 4, 16, 16) and torch.equal(images[:2], images[2:])  # both halves of guidance
+    mask = torch.from_numpy(np.stack([one.mask for one in known])).float()
+    assert torch.equal(images[2:, 3], mask) and not images[:, :3, :, 9:].any()
+    expected = (torch.from_numpy(np.stack([one.pixels for one in known])) + 1) / 2 * mask[:, None]
+    torch.testing.assert_close(images[2:, :3], expected, rtol=0, atol=1e-6)
+    plain = level_of(mini, SAMPLERS[2])
+    assert not torch.equal(output[..., 2:], plain.predict(start(), 0, plain.conditions(PROMPTS, SCENES, known=known))[..., 2:])
+    with pytest.raises(ValueError, match="needs images or given pixels"):
+        level.conditions(PROMPTS, SCENES)
+
+
+def test_a_controlnet_sees_images_at_its_own_scale(mini: SatPipeline) -> None:
+    level = level_of(steered(mini, 6, scale=4), SAMPLERS[2])
+    assert level.conditioning_scale == 4
+    rng = np.random.default_rng(0)
+    seen = [Seen(rng.random((2, 3, 4, 4), np.float32), np.ones((2, 4, 4), np.bool_), (SceneMetadata(), SceneMetadata())) for _ in PROMPTS]
+    conditions = level.conditions(PROMPTS, SCENES, seen)
+    control = conditions.wish["control"]
+    assert torch.equal(control.images, torch.from_numpy(np.stack([one.pixels for one in seen])).flatten(1, 2))
+    assert control.metadata.shape == (2, sum(encoding.RSGEO_FIELDS.values()), 2)
+    assert torch.isfinite(level.predict(start(), 0, conditions)).all()
+
+
+def steered(pipeline: SatPipeline, channels: int, scale: int = 1) -> SatControlNetPipeline:
+    """The pipeline with an untrained ControlNet that does something."""
+    torch.manual_seed(1)
+    net = SatControlNet.from_unet(
+        pipeline.unet, conditioning_in_channels=channels, conditioning_scale=scale, latent_factor=4, conditioning_embedding_out_channels=[8, 8, 8]
+    )
+    for weight in (*net.controlnet_down_blocks.parameters(), *net.controlnet_mid_block.parameters()):
+        torch.nn.init.normal_(weight, std=0.1)
+    torch.nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=0.1)
+    made = SatControlNetPipeline(**pipeline.components, controlnet=net.eval())
+    made.set_progress_bar_config(disable=True)
+    return made
