@@ -62,7 +62,8 @@ class Result:
     """What a task gives back.
 
     ``pixels`` is (band, y, x) uint8 and ``mask`` (y, x) bool, True where valid; both are None when the result was written to ``path``.
-    ``bands`` names the bands, as `Request.bands`. ``run`` holds the facts of PROVENANCE.md section 6.
+    ``bands`` names the bands, as `Request.bands`. ``run`` holds the facts of PROVENANCE.md section 6. ``report``
+    is what was measured of the picture (`rsgeo.tasks.report.measured`), None for tasks that measure nothing.
     """
 
     request: Request
@@ -72,6 +73,7 @@ class Result:
     mask: np.ndarray[Any, Any] | None
     run: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
 
     @property
     def bands(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rsgeo.errors import InputError
 from rsgeo.geo.optical import BandSource, Optical
 from rsgeo.geo.sentinel2 import common_name
+from rsgeo.request import COLOURS, Reference
 
 WHITE_REFLECTANCE = 0.275
 """The reflectance that is shown as white where a model sees colours: EuroSAT's pictures, which `rsgeo-mini` learned from, are digital numbers of
@@ -57,12 +58,31 @@ def stretch_of(image: Optical, names: Sequence[str], radiometry: str) -> Stretch
         return tuple((0.0, _WHITE_GREY) if source.scale is None else _stored(source, 0.0, WHITE_REFLECTANCE) for source in sources)
     if any(source.scale is None for source in sources):
         raise InputError(f"{image.path.name} holds grey levels of a picture, and the model sees reflectance; give the product (--radiometry tells).")
-    ends = []
-    for source, name in zip(sources, names, strict=True):
-        mean, deviation = _FMOW_SENTINEL[name]
-        low, high = mean - _FMOW_DEVIATIONS * deviation, mean + _FMOW_DEVIATIONS * deviation
-        ends.append(_stored(source, low / _FMOW_QUANTIFICATION, high / _FMOW_QUANTIFICATION))
-    return tuple(ends)
+    return tuple(_stored(source, *_fmow_ends(name)) for source, name in zip(sources, names, strict=True))
+
+
+def as_colours(reference: Reference, bands: Sequence[str], radiometry: str) -> Reference:
+    """A reference of a request, whose ``bands`` and ``radiometry`` are those of the model, as one of red, green and blue in "colours"."""
+    names = names_of(bands)
+    places = [names.index(colour) for colour in COLOURS]
+    stretch = [reference.stretch[place] for place in places]
+    if radiometry != "colours":
+        stretch = [_as_reflectance(ends, colour) for ends, colour in zip(stretch, COLOURS, strict=True)]
+    return reference.model_copy(update={"bands": tuple(reference.bands[place] for place in places), "stretch": tuple(stretch)})
+
+
+def _as_reflectance(ends: tuple[float, float], name: str) -> tuple[float, float]:
+    """The stored numbers of reflectance 0 and `WHITE_REFLECTANCE`, from those of a band's statistics."""
+    low, high = _fmow_ends(name)
+    step = (ends[1] - ends[0]) / (high - low)
+    return round(ends[0] - low * step, _DIGITS), round(ends[0] + (WHITE_REFLECTANCE - low) * step, _DIGITS)
+
+
+def _fmow_ends(name: str) -> tuple[float, float]:
+    """The reflectances that are shown as 0 and 1."""
+    mean, deviation = _FMOW_SENTINEL[name]
+    low, high = mean - _FMOW_DEVIATIONS * deviation, mean + _FMOW_DEVIATIONS * deviation
+    return low / _FMOW_QUANTIFICATION, high / _FMOW_QUANTIFICATION
 
 
 def _stored(source: BandSource, low: float, high: float) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.store import MemoryStore, Store
-from rsgeo.tasks import making
+from rsgeo.tasks import making, report
 from rsgeo.tasks import plan as planning
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved, resolve
@@ -57,7 +57,8 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
         for band in _with_known(_bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds]), resolved):
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
-        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings))
+        measured = report.of_pixels(resolved, pixels, mask)
+        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=making.facts(settings), report=measured)
     distributed = runtime.workers is not None or runtime.dask is not None
     if pieces.is_small(len(request.worlds)) and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds])
@@ -112,16 +113,19 @@ def _write(
             writer.write_band(band.row0, band.pixels, band.mask)
             _report(runtime, Progress("write", band.row0 + band.pixels.shape[1], request.grid.height))
     try:
+        measured = report.of_file(resolved, out)
         if runtime.sidecar:
-            sidecars.write_sidecars(out, writer.marks, geobox)
+            sidecars.write_sidecars(out, writer.marks, geobox, measured)
+            if measured is not None:
+                report.write(out, measured)
         if runtime.preview is not None:
             preview.write_preview(out, runtime.preview, writer.marks)
     except (RsgeoError, OSError, KeyboardInterrupt):
         # The image alone is not what was asked for, and whoever interrupts is told that nothing was written.
-        for path in (out, *provenance.sidecar_paths(out)):
+        for path in (out, *_beside(out, resolved)):
             path.unlink(missing_ok=True)
         raise
-    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run))
+    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run), report=measured)
 
 
 def _bands(resolved: Resolved, pieces: Graph, settings: making.Settings, runtime: Runtime, stores: Sequence[Store]) -> Iterator[Band]:
@@ -196,8 +200,13 @@ def _check_outputs(out: Path, resolved: Resolved, geobox: GeoBox, runtime: Runti
     needed = raster.DISK_FACTOR * raster.raw_bytes(geobox, len(request.bands))
     if request.samples is not None:
         needed += raster.raw_bytes(geobox, request.samples.count * len(COLOURS))  # a job keeps every world until the file is written
-    beside = provenance.sidecar_paths(out) if runtime.sidecar else ()
+    beside = _beside(out, resolved) if runtime.sidecar else ()
     raster.check_output(out, overwrite=runtime.overwrite, needed_bytes=needed, beside=beside)
+
+
+def _beside(out: Path, resolved: Resolved) -> tuple[Path, ...]:
+    """The files that belong to an output."""
+    return (*provenance.sidecar_paths(out), *((provenance.report_path(out),) if report.is_due(resolved) else ()))
 
 
 def _report(runtime: Runtime, progress: Progress) -> None:
