@@ -13,6 +13,8 @@ from rsgeo.cli.lazy import LazyGroup
     commands_in={
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
+        "superres": "rsgeo.cli.superres",
+        "predict": "rsgeo.cli.predict",
         "plan": "rsgeo.cli.plan",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Edges = Sequence[float | Fraction] | Floats
 
 _BINS_PER_DEGREE = 200
 _PATCH = 512
@@ -92,7 +93,7 @@ class Comparison:
         return float(np.searchsorted(total, share * total[-1])) / _BINS_PER_DEGREE
 
 
-def averaged(pixels: NDArray[Any], rows: Sequence[float | Fraction], cols: Sequence[float | Fraction]) -> Floats:
+def averaged(pixels: NDArray[Any], rows: Edges, cols: Edges) -> Floats:
     """Means of ``pixels`` (..., height, width) over the rectangles between ``rows`` and ``cols``, edges in pixels, ascending; pixels count by area.
 
     Beyond the pixels are zeros.
@@ -101,7 +102,7 @@ def averaged(pixels: NDArray[Any], rows: Sequence[float | Fraction], cols: Seque
     return _between(np.moveaxis(down, -1, -2), cols)
 
 
-def _between(values: Floats, edges: Sequence[float | Fraction]) -> Floats:
+def _between(values: Floats, edges: Edges) -> Floats:
     """Means of (..., n) between edges, along the last axis: differences of the integral, which is linear within a pixel."""
     places = np.array([float(edge) for edge in edges])
     inside = np.clip(places, 0, values.shape[-1])

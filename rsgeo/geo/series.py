@@ -34,7 +34,7 @@ def baselines(images: NDArray[np.number], days: Sequence[float], day: float) -> 
     are, ``mean_of_all`` that of all. Those that a side is missing for are left out.
     """
     order = np.argsort(days, kind="stable")
-    before, after = ([int(at) for at in order if wanted(days[at])] for wanted in (lambda one: one <= day, lambda one: one > day))
+    before, after = [int(at) for at in order if days[at] <= day], [int(at) for at in order if days[at] > day]
     guesses: dict[str, Floats] = {}
     if before:
         guesses["copy_previous"] = images[before[-1]].astype(np.float64)

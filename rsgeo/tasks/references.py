@@ -88,7 +88,7 @@ def seen_at(
         read = [_filled(raster, row, col, side) for raster in rasters]
         pixels = np.stack([values for values, _ in read])
         if cut_to_bytes:
-            pixels = np.floor(pixels * _GREY_LEVELS) / np.float32(_GREY_LEVELS)
+            pixels = (np.floor(pixels * _GREY_LEVELS) / _GREY_LEVELS).astype(np.float32)
         return Seen(pixels, np.stack([mask for _, mask in read]), tuple(_scene_of(one, scene, record) for one in images))
 
     return seen
@@ -114,7 +114,8 @@ def covered(request: Request, files: Mapping[str, Path]) -> Valid | None:
 
     def valid(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
         masks = [raster.read(cells.row + row0, cells.col + col0, height, width)[1] for raster in rasters]
-        return np.logical_or.reduce(masks)
+        seen: NDArray[np.bool_] = np.logical_or.reduce(masks)
+        return seen
 
     return valid
 
