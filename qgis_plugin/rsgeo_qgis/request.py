@@ -72,6 +72,66 @@ def extend(existing: str, area: Fields, by_polygon: Fields | None = None) -> Fie
     return _request("extend", ask=_said({**area, **(by_polygon or {})}), existing=existing)
 
 
+def superres(
+    references: list[str],
+    gsd_m: float,
+    area: Fields | None = None,
+    *,
+    prompt: str = "",
+    bands: str = "",
+    radiometry: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+) -> Fields:
+    """A finer picture of a raster or Sentinel-2 product; ``bands`` names those of a raster between commas."""
+    typed = {
+        **(area or {}),
+        "gsd": decimal(gsd_m),
+        "prompt": prompt.strip() or None,
+        "band_names": names(bands) or None,
+        "radiometry": radiometry,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "model": model or None,
+    }
+    return _request("superres", ask=_said(typed), references=references)
+
+
+def predict(
+    series: list[str],
+    date: str,
+    area: Fields | None = None,
+    *,
+    dates: str = "",
+    truth: str | None = None,
+    prompt: str = "",
+    bands: str = "",
+    radiometry: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+) -> Fields:
+    """A dated series at another date; ``dates`` are those of the images between commas, where these do not say them."""
+    typed = {
+        **(area or {}),
+        "date": date,
+        "reference_dates": names(dates) or None,
+        "prompt": prompt.strip() or None,
+        "band_names": names(bands) or None,
+        "radiometry": radiometry,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "model": model or None,
+    }
+    return _request("predict", ask=_said(typed), references=series, **({} if truth is None else {"truth": truth}))
+
+
+def names(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def with_seed(request: Mapping[str, Any], seed: int) -> Fields:
     """The same request for another world."""
     return {**request, "ask": {**request["ask"], "seed": seed}}

@@ -4,5 +4,7 @@ from .check import CheckInstallation
 from .extend import Extend
 from .generate import Generate
 from .metadata import SceneMetadata
+from .predict import Predict
+from .superres import SuperResolve
 
-ALL = (Generate, Extend, SceneMetadata, CheckInstallation)
+ALL = (Generate, Extend, SuperResolve, Predict, SceneMetadata, CheckInstallation)
