@@ -19,6 +19,7 @@ from rsgeo.cli.lazy import LazyGroup
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",
         "verify": "rsgeo.cli.verify",
+        "models": "rsgeo.cli.models",
         "doctor": "rsgeo.cli.doctor",
         "worker": "rsgeo.cli.worker",
     },

@@ -103,6 +103,8 @@ class Marks:
             tags["RSGEO_CREATED"] = utc_seconds(self.created)
         if self.copyright:
             tags["TIFFTAG_COPYRIGHT"] = self.copyright
+        if self.model_licence:
+            tags["RSGEO_MODEL_LICENCE"] = self.model_licence
         return tags
 
     def xmp(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +103,18 @@ def metadata_settings(weights: Iterable[str]) -> dict[str, Any]:
     return {"use_metadata": bool(fields), "num_metadata": len(fields)}
 
 
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """Keeps the bars of transformers from standing amid whatever the caller prints."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
@@ -115,17 +128,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _load_transformers(cls: type[Module], folder: Path, dtype: torch.dtype) -> Module:
     _read_config(folder)
-    bar_was_shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # it would stand amid whatever the caller prints
     try:
-        module, report = cls.from_pretrained(  # type: ignore[attr-defined]
-            folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
-        )
+        with without_progress_bar():
+            module, report = cls.from_pretrained(  # type: ignore[attr-defined]
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ModelError(f"{folder} cannot be loaded as {cls.__name__} ({error}); fetch the model again.") from error
-    finally:
-        if bar_was_shown:
-            transformers_logging.enable_progress_bar()
     misshapen = [f"{name} {tuple(there)} instead of {tuple(expected)}" for name, there, expected in report["mismatched_keys"]]
     _require_fit(cls, folder, report["missing_keys"], report["unexpected_keys"], misshapen)
     return module.eval()  # type: ignore[no-any-return]

@@ -148,7 +148,7 @@ class TestControlNets:
 
     def test_of_a_published_name_asks_for_the_base_of_its_record(self, controlnet: Path, tmp_path: Path, archive: Path) -> None:
         known = Path(shutil.copytree(controlnet, tmp_path / "controlnet_sd21_md7norm_fmow_condres256"))
-        with pytest.raises(ModelError, match=r"works with the UNet of diffusionsat-512, whose files are not here; get them with .*name another base"):
+        with pytest.raises(ModelError, match=r"UNet of diffusionsat-512, whose files are not here; get them with .*name another with base="):
             load_pipeline(known, **FP32)
         assert isinstance(load_pipeline(known, archive, **FP32), SatControlNetPipeline)
 
@@ -199,6 +199,11 @@ class TestHub:
     def test_an_id_that_is_not_cached_uses_no_network_and_says_how(self) -> None:
         with pytest.raises(ModelError, match=r"some-one/a-model is neither a folder here nor in the local cache .*models fetch some-one/a-model"):
             load_pipeline("some-one/a-model", **FP32)
+
+    def test_one_that_cannot_be_downloaded_is_an_error(self) -> None:
+        """The tests run with the hub's library offline."""
+        with pytest.raises(ModelError, match="some-one/a-model cannot be had from the Hugging Face hub"):
+            load_pipeline("some-one/a-model", download=True, **FP32)
 
     def test_a_cached_one_is_loaded(self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The cache's layout is documented by the hub: models--owner--name/refs/main and snapshots/<commit>."""
