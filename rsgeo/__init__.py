@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from rsgeo.tasks.verify import verify as verify
 
 
-__all__ = ["generate", "extend", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__"]
+__all__ = [
+    "generate", "extend", "inpaint", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__",
+]  # fmt: skip
 
 _HOME = {
     "verify": "rsgeo.tasks.verify",
@@ -55,15 +57,28 @@ def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, *
 
 
 def extend(existing: str | Path, out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
-    """Continue a synthetic image over more ground: its pixels unchanged, new ones of the same world beyond them.
+    """Continue an image over more ground: its pixels unchanged, new ones beyond them.
 
-    ``asked`` are the fields of `Ask` that name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the limits; all
-    else is as it was. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    ``asked`` are fields of `Ask`. To a synthetic image they name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the
+    limits; all else is as it was. Any other image keeps its pixels bit for bit, and they may also say the wish, the model and ``bands``; then the
+    result's last band says which pixels were made. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
     """
     from rsgeo.request import Ask
     from rsgeo.tasks.extend import extend as task
 
     return task(existing, Ask(**asked), out, runtime)
+
+
+def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make the pixels of a raster anew that ``mask`` (a raster, an area, or "nodata") marks; all others stay bit for bit.
+
+    ``asked`` are the fields of `Ask` that say the wish and the model, and ``mask_values``, ``bands`` and what reads an area. `Result.pixels` is of
+    the raster's own type, with one band more, last, that says which pixels were made; ``out`` is as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.inpaint import inpaint as task
+
+    return task(raster, Ask(mask=mask, **asked), out, runtime)
 
 
 def __getattr__(name: str) -> Any:

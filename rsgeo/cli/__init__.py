@@ -13,6 +13,7 @@ from rsgeo.cli.lazy import LazyGroup
     commands_in={
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
+        "inpaint": "rsgeo.cli.inpaint",
         "plan": "rsgeo.cli.plan",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",

@@ -32,13 +32,13 @@ def sha256_of(path: str | Path) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def found(request: Request, given: Iterable[str | Path]) -> dict[str, Path]:
-    """Where the files are that the request names, by their hashes; ``given`` may have any names and order.
+def found(references: Iterable[Reference], given: Iterable[str | Path]) -> dict[str, Path]:
+    """Where the files are that a request's references name, by their hashes; ``given`` may have any names and order.
 
     Raises InputError, naming it, for a file that is missing, or that is given and not one of them.
     """
     needed: dict[str, str] = {}
-    for reference in request.references:
+    for reference in references:
         needed[reference.sha256] = reference.name
         if reference.mask is not None and reference.mask.sha256 is not None:
             needed[reference.mask.sha256] = reference.mask.name or "the mask"

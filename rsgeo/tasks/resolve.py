@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -18,7 +18,7 @@ from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
-from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.hub.catalog import CatalogRecord, Task
 from rsgeo.request import (
     MOST_SAMPLES,
     SCHEDULERS,
@@ -35,6 +35,7 @@ from rsgeo.request import (
 )
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
+from rsgeo.tasks import references
 
 T = TypeVar("T")
 
@@ -58,21 +59,30 @@ class Resolved:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-def resolve(ask: Ask) -> Resolved:
+def resolve(ask: Ask, task: Task = "generate") -> Resolved:
     """Fill what the ask leaves open from its area or raster, the stored request it starts from, and the model's record.
+
+    A stored request that was made with references keeps its task, grid and references; their files have to be given again.
 
     Raises:
         RsgeoError: what was asked is contradictory, unreadable, too large or impossible; one sentence.
     """
+    for name, given in (("--mask", ask.mask is not None), ("--mask-values", ask.mask_values), ("--bands", ask.bands)):
+        if given:
+            raise InputError(f"{name} says what of a raster to make anew; give it to rsgeo inpaint or extend.")
     stored, made = _stored(ask)
-    record = _model(ask, stored)
+    files = references.found(stored.references if stored else (), ask.references)
+    if stored is not None and stored.references:
+        _stay_in_place(ask, stored)
+        task = cast(Task, stored.task)
+    record = _model(ask, stored, task)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     sampler = _sampler(ask, stored, record)
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     request = Request(
-        task="generate",
+        task=task,
         model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
         grid=cells,
         aoi=None if area is None else _same_area(area, stored),
@@ -84,12 +94,13 @@ def resolve(ask: Ask) -> Resolved:
         samples=samples,
         synthesis=synthesis,
         regions=regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
+        references=stored.references if stored else (),
     )
     # The mask is always rasterised from the stored area, so that a replay has the same one.
     kept = None if request.aoi is None else aois.from_record(request.aoi)
     grid.check_size(cells, kept, ask.max_pixels)
     _warn_of_untrained(request, record)
-    return Resolved(request, record, kept, made=made)
+    return Resolved(request, record, kept, made=made, files=files)
 
 
 def load_request(path: str | Path) -> Request:
@@ -126,8 +137,18 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
     return found.request, found.run
 
 
-def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    record = catalog.for_task("generate", _first_or_none(ask.model, stored.model.name if stored else None))
+def _stay_in_place(ask: Ask, stored: Request) -> None:
+    """Refuse to move what was made with references: they hold for its own grid."""
+    places = (ask.aoi, ask.bounds, ask.like, ask.crs, ask.gsd, ask.resolution)
+    if any(place is not None for place in places):
+        raise InputError(f"The stored request was made by rsgeo {stored.task} for its references' grid; leave out the options that name another.")
+
+
+def _model(ask: Ask, stored: Request | None, task: Task) -> CatalogRecord:
+    named = _first_or_none(ask.model, stored.model.name if stored else None)
+    if named is None and not any(task in record.default_for and catalog.is_at_hand(record) for record in catalog.doing(task)):
+        named = catalog.DEFAULT_MODEL
+    record = catalog.for_task(task, named)
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:

@@ -26,9 +26,15 @@ class Task:
 
 
 class AskedExtension(Asked):
-    """``existing`` is the synthetic raster that is continued."""
+    """``existing`` is the raster that is continued."""
 
     existing: str
+
+
+class AskedInpainting(Asked):
+    """``raster`` is what is made anew where the ask's mask says so."""
+
+    raster: str
 
 
 def _generate(asked: Asked) -> Resolved:
@@ -43,9 +49,16 @@ def _extend(asked: AskedExtension) -> Resolved:
     return resolve_extension(Path(asked.existing), _ask(asked))
 
 
+def _inpaint(asked: AskedInpainting) -> Resolved:
+    from rsgeo.tasks.inpaint import resolve_inpainting
+
+    return resolve_inpainting(Path(asked.raster), _ask(asked))
+
+
 TASKS = {
     "generate": Task(Asked, _generate),
     "extend": Task(AskedExtension, _extend),
+    "inpaint": Task(AskedInpainting, _inpaint),
 }
 
 

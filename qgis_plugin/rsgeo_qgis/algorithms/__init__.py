@@ -3,6 +3,7 @@
 from .check import CheckInstallation
 from .extend import Extend
 from .generate import Generate
+from .inpaint import Inpaint
 from .metadata import SceneMetadata
 
-ALL = (Generate, Extend, SceneMetadata, CheckInstallation)
+ALL = (Generate, Extend, Inpaint, SceneMetadata, CheckInstallation)
