@@ -9,6 +9,7 @@ The public names are listed in ``__all__``. They are loaded when first used, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,29 @@ if TYPE_CHECKING:
     from rsgeo.runtime import Result as Result
     from rsgeo.runtime import Runtime as Runtime
     from rsgeo.scene import SceneMetadata as SceneMetadata
+    from rsgeo.tasks.sweep import SweepResult as SweepResult
     from rsgeo.tasks.verify import verify as verify
 
 
 __all__ = [
-    "generate", "extend", "inpaint", "verify", "describe", "load_pipeline", "Ask", "Request", "Runtime", "Result", "SceneMetadata", "__version__",
-]  # fmt: skip
+    "generate",
+    "extend",
+    "inpaint",
+    "sweep",
+    "verify",
+    "describe",
+    "load_pipeline",
+    "Ask",
+    "Request",
+    "Runtime",
+    "Result",
+    "SceneMetadata",
+    "SweepResult",
+    "__version__",
+]
 
 _HOME = {
+    "SweepResult": "rsgeo.tasks.sweep",
     "verify": "rsgeo.tasks.verify",
     "describe": "rsgeo.geo.info",
     "load_pipeline": "rsgeo.hub.load",
@@ -79,6 +95,18 @@ def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, run
     from rsgeo.tasks.inpaint import inpaint as task
 
     return task(raster, Ask(mask=mask, **asked), out, runtime)
+
+
+def sweep(field: str, values: Sequence[str | float], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> SweepResult:
+    """Vary one field of the scene ("gsd", "date", "lon", "lat", "cloud_cover_percent") and see how much a model's pictures change.
+
+    ``asked`` are further fields of `rsgeo.tasks.sweep.SweepAsk`, such as ``prompt``, ``seed``, ``samples`` and ``model``. With ``out`` the pictures
+    are written there side by side, as a PNG that carries the marks. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.tasks.sweep import SweepAsk
+    from rsgeo.tasks.sweep import sweep as task
+
+    return task(SweepAsk(field, values, **asked), out, runtime)
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,13 @@ RSGEO_FIELDS: dict[str, int] = {
     "cloud_cover": 1 + 2 * CLOUD_OCTAVES,
 }
 
+_LEARNED = "a vector that the network learned"
+UNKNOWN_READS_AS: dict[str, dict[str, str]] = {
+    "sinusoid": {"place": "lon -180, lat -90", "gsd": "0 m", "date": "the year 1980, month 0, day 0", "cloud_cover": "a clear sky"},
+    "rsgeo": dict.fromkeys(RSGEO_FIELDS, _LEARNED),
+}
+"""What an unknown field is to the network of an encoding: DiffusionSat's cannot tell it from these values."""
+
 
 def day_of(value: DateValue) -> date:
     """The UTC day of a date; a month-only date is its 15th (GEOREFERENCING.md R14)."""

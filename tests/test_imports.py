@@ -46,8 +46,14 @@ def test_help_is_light(arguments: list[str]) -> None:
     assert command(*arguments) == ""
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["show", "rsgeo-mini"], ["show", "diffusionsat-texas"], ["fetch", "--help"]], ids=" ".join)
+def test_looking_at_models_is_light(arguments: list[str]) -> None:
+    assert command("models", *arguments) == ""
+
+
 def test_info_on_an_area_is_light() -> None:
     assert command("info", str(ROOT / "examples" / "field.geojson")) == ""
+    assert command("info", str(ROOT / "examples" / "field.geojson"), "--for-model", "diffusionsat-512") == ""
 
 
 def test_info_on_a_raster_is_light(tmp_path: Path) -> None:

@@ -157,9 +157,11 @@ def main() -> None:
         sigma = (1 - alphas[timesteps]).sqrt().float().view(-1, 1, 1, 1).to(device)
         with accelerator.autocast():
             output = model(alpha * latents + sigma * noise, timesteps.to(device), ids, mask, metadata, torch.from_numpy(seen).to(device))
-        # Known cells are replaced when a picture is made, so nothing has to be learned there, but the border to them counts.
+        # What is known, cells or the mean colours of cells, is put right when a picture is made, so nothing has to be learned of it.
         wanted = 1 - wholly_known(torch.from_numpy(known).to(device), factor)
         error = (output.float() - (alpha * noise - sigma * latents)) * wanted
+        if controlnet.config.keeps_means:
+            error = codec.with_means(error, codec.means(torch.zeros_like(error)))
         loss = v_loss(error, codec, config["border_weight"]) / wanted.mean().clamp_min(0.05)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(controlnet.parameters(), 1.0)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import platform
+from typing import TYPE_CHECKING
 
 import click
 
 from rsgeo.cli import show
+
+if TYPE_CHECKING:
+    from rsgeo.hub.records import CatalogRecord
 
 
 @click.command("doctor", short_help="Print versions, devices and models.")
@@ -20,12 +24,23 @@ def command() -> None:
         pairs.append((f"device {device['kind']}", f"{device['name']}{memory}"))
     for name in catalog.names():
         record = catalog.find(name)
-        sound = record.sha256 is None or record.sha256 == catalog.model_sha256(record)
-        state = "files sound" if sound else "FILES CHANGED; install again"
-        pairs.append((f"model {name}", f"{record.title}; {record.licence}; {record.gsd_min:g} to {record.gsd_max:g} m; {state}"))
+        state = _state(record)
+        pairs.append(
+            (f"model {name}", f"{record.title}; {', '.join(record.tasks)}; {record.licence}; {record.gsd_min:g} to {record.gsd_max:g} m; {state}")
+        )
+        if record.base is not None and not catalog.is_at_hand(catalog.base_of(record)):
+            continue
         known = calibration.find(record)
         pace = known.pace(known.dtype, known.batch_size) if known else None
         if known and pace:
             rate = f"{1 / pace.seconds:.3g} evaluations a second"
             pairs.append((f"pace {name}", f"{rate} ({known.device}, {known.dtype}, batch {known.batch_size}, {known.threads} threads)"))
     click.echo(show.rows(pairs))
+
+
+def _state(record: CatalogRecord) -> str:
+    from rsgeo.hub import catalog
+
+    if record.base is not None and not catalog.is_at_hand(catalog.base_of(record)):
+        return f"WITHOUT ITS BASE {record.base}"
+    return "FILES CHANGED; install again" if catalog.is_sound(record) is False else "files sound"

@@ -120,7 +120,7 @@ wish = several(
         metavar="default|economy|preview",
         help="How windows overlap: economy saves a seventh of the time where the best joins are not needed, preview is for looking only.",
     ),
-    click.option("--model", help="Name or folder of a model; default rsgeo-mini."),
+    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default rsgeo-mini."),
     click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
 )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,20 @@ from rsgeo.runtime import Progress
 
 if TYPE_CHECKING:
     from rsgeo.geo.info import AreaInfo, RasterInfo
+    from rsgeo.hub.records import CatalogRecord
     from rsgeo.request import Reference
     from rsgeo.runtime import Result
     from rsgeo.synthesis.plan import SynthesisPlan
     from rsgeo.tasks.resolve import Resolved
+    from rsgeo.tasks.told import Told, ToldField
 
 _PLAIN_LINE_EVERY_S = 15.0
+_TERMINAL_LINE_EVERY_S = 0.2
 _MOST_NAMES = 6
-_WORDS = {"calibrate": "Measuring this machine, once", "load": "Loading the model", "synthesis": "Computing", "write": "Writing"}
+_WORDS = {
+    "calibrate": "Measuring this machine, once", "load": "Loading the model", "synthesis": "Computing", "write": "Writing",
+    "download": "Downloading", "check": "Checking",
+}  # fmt: skip
 
 
 def rows(pairs: list[tuple[str, str]]) -> str:
@@ -184,6 +190,102 @@ def info(found: RasterInfo | AreaInfo) -> str:
         pairs.append(("date", "unknown" if date is None else f"{date.value} ({date.precision}; from {date.source})"))
         pairs.append(("cloud cover", "unknown" if cloud is None else f"{cloud.value:g} % (from {cloud.source})"))
     return rows(pairs)
+
+
+def told(view: Told) -> str:
+    """What a model is told of a file, a line a field: raw values, then the numbers that its network is fed."""
+    taught = ", ".join(field.name for field in view.fields if field.taught) or "no metadata"
+    return rows([("for model", f"{view.model}, which was taught {taught}"), *((field.name, _told(field)) for field in view.fields)])
+
+
+def _told(field: ToldField) -> str:
+    raw = {name: None if value is None else value["value"] for name, value in field.raw.items()}
+    words = " ".join("unknown" if value is None else _short_number(value) for value in raw.values())
+    encoded = ", ".join(f"{name} {_numbers(given)}" for name, given in field.encoded.items() if given is not None)
+    if field.unknown_reads_as is not None:
+        why = "not taught" if not field.taught else "not in the file" if None in raw.values() else "beyond where it was taught"
+        return f"{words}; unknown to the model ({why}): {f'{encoded}, that is ' if encoded else ''}{field.unknown_reads_as}"
+    moved = "" if field.seen == raw else f", taken as {' '.join(map(_short_number, field.seen.values()))}"
+    return f"{words}{moved}; as {encoded}"
+
+
+def _short_number(value: Any) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def _numbers(given: float | list[float] | None) -> str:
+    if given is None:
+        return "-"
+    if isinstance(given, float):
+        return f"{given:.6g}"
+    return " ".join(f"{number:.3f}" for number in given[:3]) + (f" ... ({len(given)} numbers)" if len(given) > 3 else "")
+
+
+def models(found: list[tuple[CatalogRecord, bool]]) -> str:
+    """The models that are known, one a line, those at hand first."""
+    lines = []
+    for record, at_hand in sorted(found, key=lambda pair: not pair[1]):
+        state = "at hand" if at_hand else "rsgeo models fetch" if record.archive else "files are gone"
+        gsd = f"{record.gsd_min:g} to {record.gsd_max:g} m"
+        lines.append((record.name, f"{state:<18}  {', '.join(record.tasks):<25}  {gsd:<13}  {record.title}"))
+    return rows(lines)
+
+
+def model(record: CatalogRecord, *, at_hand: bool) -> str:
+    """What is known of a model."""
+    from rsgeo import encoding
+
+    archive, sees = record.archive, record.condition
+    pairs = [("model", f"{record.name}: {record.title}"), ("files", str(record.folder) if at_hand else "not here")]
+    if archive is not None:
+        size = "size unknown" if archive.bytes is None else f"{archive.bytes / 1e9:.2f} GB"
+        pairs += [("archive", archive.url), ("", f"{size}, SHA-256 {archive.sha256 or 'unknown until it was fetched once'}")]
+    defaults = f" (default for {', '.join(record.default_for)})" if record.default_for else ""
+    pairs += [("licence", record.licence), ("tasks", ", ".join(record.tasks) + defaults)]
+    if record.base is not None:
+        pairs.append(("works with", f"the UNet of {record.base}" + (f", {record.base_checkpoint}" if record.base_checkpoint else "")))
+    if sees is not None:
+        images = "a dated series of images" if sees.series else "one image" if sees.images == 1 else f"{sees.images} images"
+        pairs.append(("sees", f"{images} of {', '.join(sees.bands)}; {sees.scale} px of the picture for one of theirs"))
+    pairs += [
+        ("window", f"{record.tile * record.scale} px"),
+        ("gsd", f"{record.gsd_min:g} to {record.gsd_max:g} m, {record.gsd_native:g} m where none is asked for"),
+        ("was taught", ", ".join(record.trained_fields) or "no metadata"),
+        ("unknown is", ", ".join(dict.fromkeys(encoding.UNKNOWN_READS_AS[record.encoding].values()))),
+        ("sampler", f"{record.defaults.scheduler}, {record.defaults.num_inference_steps} steps, guidance {record.defaults.guidance_scale:g}"),
+        ("cite", record.citation or "unknown"),
+        ("sha256", record.sha256 or "not pinned"),
+    ]
+    return rows(pairs)
+
+
+def offer(record: CatalogRecord) -> str:
+    """What is to be downloaded, from where and under which licence."""
+    archive = record.archive
+    assert archive is not None
+    size = "a size that its record does not say" if archive.bytes is None else f"{archive.bytes / 1e9:.2f} GB"
+    return f"{record.title}\n{archive.url}, {size}\nLicence: {record.licence}"
+
+
+@contextmanager
+def bytes_done() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Progress of a download on stderr: a bar on a terminal, a line now and then elsewhere."""
+    last = time.monotonic()
+    terminal = sys.stderr.isatty()
+    shown = False
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        nonlocal last, shown
+        now = time.monotonic()
+        if done != total and now - last < (_TERMINAL_LINE_EVERY_S if terminal else _PLAIN_LINE_EVERY_S):
+            return
+        last, shown = now, terminal
+        share = "" if not total else f" of {total / 1e6:.1f} MB, {100 * done / total:.0f} %"
+        click.echo(f"{_WORDS[stage]}: {done / 1e6:.1f} MB{share}" + ("\r" if terminal else ""), err=True, nl=not terminal)
+
+    yield report
+    if shown:
+        click.echo(err=True)
 
 
 def _place(lon: float | None, lat: float | None) -> str:

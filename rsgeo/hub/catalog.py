@@ -6,6 +6,7 @@ in `rsgeo.hub.places.models`. A model is at hand where its files are.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import warnings
@@ -15,19 +16,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rsgeo.errors import ModelError, RsgeoWarning
-from rsgeo.hub import derived, huggingface, layout, places
+from rsgeo.hub import derived, huggingface, layout, places, unpack
 from rsgeo.hub.layout import Layout
 from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Task
 
 __all__ = [
-    "DEFAULT_MODEL", "EMBEDDED", "CatalogRecord", "Task", "base_of", "default_for", "doing", "files_sha256", "find", "for_task", "is_at_hand",
-    "known", "layout_of", "model_sha256", "names", "record_of",
+    "DEFAULT_MODEL", "EMBEDDED", "CatalogRecord", "Task", "about", "base_of", "default_for", "doing", "files_sha256", "find", "for_task",
+    "is_at_hand", "is_sound", "known", "layout_of", "model_sha256", "names", "record_of", "records",
 ]  # fmt: skip
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "weights"
 PUBLISHED = Path(__file__).resolve().parent / "published"
 DEFAULT_MODEL = "rsgeo-mini"
 RECORD = "meta.json"
+_KEPT_FROM = 64 * 2**20  # bytes of a file whose hash is worth keeping: some seconds for a model of gigabytes, at each command
 _WORDS: dict[Task, str] = {
     "generate": "make pictures from words",
     "superres": "make a raster finer",
@@ -42,16 +44,20 @@ def known() -> list[str]:
     return sorted(_files())
 
 
-def names() -> list[str]:
-    """Names of the models that are at hand; warns of damaged records."""
+def records() -> list[CatalogRecord]:
+    """All records there are, sorted by name; warns of damaged ones."""
     found = []
     for name in known():
         try:
-            if is_at_hand(record_of(name)):
-                found.append(name)
+            found.append(record_of(name))
         except ModelError as error:
             warnings.warn(str(error), RsgeoWarning, stacklevel=2)
     return found
+
+
+def names() -> list[str]:
+    """Names of the models that are at hand; warns of damaged records."""
+    return [record.name for record in records() if is_at_hand(record)]
 
 
 def record_of(name: str) -> CatalogRecord:
@@ -63,12 +69,12 @@ def record_of(name: str) -> CatalogRecord:
     files = _files()
     if name not in files:
         near = difflib.get_close_matches(name.lower(), files, n=3, cutoff=0.3) or sorted(files)
-        raise ModelError(f"There is no model {name!r}; there is {', '.join(near)}, or give a folder (rsgeo models list says more).")
+        raise ModelError(f"There is no model or folder {name!r}; there is {', '.join(near)}, or add one by a name with rsgeo models add NAME PATH.")
     return _read(files[name], name)
 
 
 def find(name_or_path: str, *, base: str | None = None, download: bool = False) -> CatalogRecord:
-    """The record of a model at hand: by its name, of a folder, with or without a record in it, or of an id of the Hugging Face hub.
+    """The record of a model at hand: by its name, of a folder or ZIP, with or without a record in it, or of an id of the Hugging Face hub.
 
     ``base`` names the model whose UNet a ControlNet works with, where its own record does not say so. ``download`` lets the network be used for a
     model of the hub that is not in its local cache.
@@ -85,9 +91,16 @@ def find(name_or_path: str, *, base: str | None = None, download: bool = False) 
             raise ModelError(f"The files of {record.name} are not here; {_how_to_get(record)}.")
     if path.is_dir():
         return _of_folder(layout.root_of(path.resolve()), str(path.resolve()), base)
+    if path.is_file():
+        return _of_folder(layout.root_of(unpack.unpacked(path.resolve())), str(path.resolve()), base)
     if huggingface.is_id(name_or_path) and not path.exists():
         return _of_folder(huggingface.folder_of(name_or_path, download=download), name_or_path, base)
     return record_of(name_or_path)
+
+
+def about(name_or_path: str) -> CatalogRecord:
+    """As `find`, but of a name whose files need not be at hand."""
+    return record_of(name_or_path) if name_or_path in _files() else find(name_or_path)
 
 
 def for_task(task: Task, name_or_path: str | None = None) -> CatalogRecord:
@@ -110,16 +123,15 @@ def default_for(task: Task) -> CatalogRecord:
     Raises:
         ModelError: there is none; the sentence names the models and archives that do.
     """
-    for name in names():
-        record = record_of(name)
-        if task in record.default_for and (record.base is None or is_at_hand(base_of(record))):
+    for record in records():
+        if task in record.default_for and is_at_hand(record) and (record.base is None or is_at_hand(base_of(record))):
             return record
     raise ModelError(f"No model at hand is there to {_WORDS[task]}; {_those_that_do(task)}.")
 
 
 def doing(task: Task) -> list[CatalogRecord]:
     """All records of models that do ``task``, at hand or not."""
-    return [record for record in map(record_of, known()) if task in record.tasks]
+    return [record for record in records() if task in record.tasks]
 
 
 def is_at_hand(record: CatalogRecord) -> bool:
@@ -150,13 +162,22 @@ def layout_of(record: CatalogRecord) -> Layout:
         return own
     base = base_of(record)
     if not is_at_hand(base):
-        raise ModelError(f"{record.name} works with the UNet of {base.name}, whose files are not here; {_how_to_get(base)}, or name another base.")
+        words = f"{record.name} works with the UNet of {base.name}, whose files are not here"
+        raise ModelError(f"{words}; {_how_to_get(base)}, or name another with base= (--base).")
     return Layout(own.root, {**layout_of(base).parts, **own.parts})
 
 
-def files_sha256(record: CatalogRecord) -> str:
-    """SHA-256 over the sorted lines ``relative-path NUL sha256(file)`` of a model's own weight and configuration files (PROVENANCE.md section 5)."""
-    return _sha256_of_lines(_lines(record))
+def files_sha256(record: CatalogRecord, *, afresh: bool = False) -> str:
+    """SHA-256 over the sorted lines ``relative-path NUL sha256(file)`` of a model's own weight and configuration files (PROVENANCE.md section 5).
+
+    The hash of a file whose size and time of change are as before is taken from the cache unless ``afresh``.
+    """
+    return _sha256_of_lines(_lines(record, afresh))
+
+
+def is_sound(record: CatalogRecord, *, afresh: bool = False) -> bool | None:
+    """Whether a model's files are those that its record pins; None where it pins none. ``afresh`` as in `files_sha256`."""
+    return None if record.sha256 is None else record.sha256 == files_sha256(record, afresh=afresh)
 
 
 def model_sha256(record: CatalogRecord) -> str:
@@ -226,7 +247,7 @@ def _derived(there: Layout, base: str | None) -> CatalogRecord:
 
 def _of_published(folder: Path) -> CatalogRecord | None:
     """The published record whose archive a folder is, by its name."""
-    for record in map(record_of, known()):
+    for record in records():
         if record.archive is not None and Path(record.archive.name).stem in (folder.name, folder.parent.name):
             return record.model_copy(update={"name": folder.name, "sha256": None})
     return None
@@ -253,11 +274,12 @@ def _how_to_get(record: CatalogRecord) -> str:
     return f"get them with rsgeo models fetch {record.name}, or rsgeo models add {record.name} PATH where you have them"
 
 
-def _lines(record: CatalogRecord) -> list[str]:
+def _lines(record: CatalogRecord, afresh: bool = False) -> list[str]:
     parts = layout.of(record.folder, None if record.base else record.checkpoint)
     if not parts.parts:
         raise ModelError(f"The files of {record.name} are not here; {_how_to_get(record)}.")
-    return [f"{path.relative_to(record.folder).as_posix()}\0{_file_sha256(path, *_stamp(path))}\n" for path in parts.files()]
+    hashed = {path: _digest(path) if afresh else _file_sha256(path, *_stamp(path)) for path in parts.files()}
+    return [f"{path.relative_to(record.folder).as_posix()}\0{digest}\n" for path, digest in hashed.items()]
 
 
 def _sha256_of_lines(lines: list[str]) -> str:
@@ -271,5 +293,19 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=256)
 def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    if size < _KEPT_FROM:
+        return _digest(path)
+    key = hashlib.sha256(f"{path.resolve()}\0{size}\0{mtime_ns}".encode()).hexdigest()
+    kept = places.cache() / "hashes" / key
+    if kept.is_file() and len(known := kept.read_text(encoding="ascii", errors="replace")) == len(key):
+        return known
+    digest = _digest(path)
+    with contextlib.suppress(OSError):  # without a cache it takes its time again
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(digest, encoding="ascii")
+    return digest
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

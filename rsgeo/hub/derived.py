@@ -79,7 +79,7 @@ def controlnet(layout: Layout, name: str, base: CatalogRecord) -> CatalogRecord:
         raise ModelError(f"{layout.root / 'controlnet'} holds no configuration of a ControlNet ({_word(error)}); name another folder.") from error
     tasks = ("predict",) if series else ("inpaint", "extend") if "known" in condition.bands else ("superres",)
     own = {"name": name, "title": f"ControlNet folder {name}", "licence": LICENCE, "base": base.address, "tasks": tasks, "condition": condition}
-    return base.model_copy(update={field: CatalogRecord.model_fields[field].default for field in NOT_OF_THE_BASE} | own)
+    return CatalogRecord.model_validate({**base.model_dump(exclude=set(NOT_OF_THE_BASE)), **own})
 
 
 def _condition(channels: int, series: bool, scale: int, encoding: str) -> Condition:

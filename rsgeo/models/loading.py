@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,14 +55,7 @@ def load_module(cls: type[Module], folder: str | Path, dtype: torch.dtype = torc
         module._fix_state_dict_keys_on_load(weights)
     except (TypeError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(f"{folder / 'config.json'} is no configuration of {cls.__name__} ({error}); fetch the model again.") from error
-    expected = module.state_dict()
-    misshapen = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    _require_fit(cls, folder, expected.keys() - weights.keys(), weights.keys() - expected.keys(), misshapen)
-    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}, assign=True)
+    fill(module, weights, dtype, folder)
     return module.eval()  # type: ignore[no-any-return]
 
 
@@ -75,6 +69,22 @@ def load_controlnet(folder: str | Path, dtype: torch.dtype = torch.float32) -> S
     if name not in _CONTROLNETS:
         raise ModelError(f"{Path(folder) / 'config.json'} names {name} where one of {', '.join(_CONTROLNETS)} is needed; name a ControlNet's folder.")
     return load_module(_CONTROLNETS[name], folder, dtype)
+
+
+def fill(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], dtype: torch.dtype, where: str | Path) -> None:
+    """Give a module, which may be on the meta device, its weights; floating-point ones in ``dtype``. ``where`` they are from is for messages.
+
+    Raises:
+        ModelError: weights are missing, left over or misshapen; the message names them.
+    """
+    expected = module.state_dict()
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    _require_fit(type(module), where, expected.keys() - weights.keys(), weights.keys() - expected.keys(), misshapen)
+    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}, assign=True)
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -102,6 +112,18 @@ def metadata_settings(weights: Iterable[str]) -> dict[str, Any]:
     return {"use_metadata": bool(fields), "num_metadata": len(fields)}
 
 
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """Keeps the bars of transformers from standing amid whatever the caller prints."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
@@ -115,23 +137,19 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _load_transformers(cls: type[Module], folder: Path, dtype: torch.dtype) -> Module:
     _read_config(folder)
-    bar_was_shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # it would stand amid whatever the caller prints
     try:
-        module, report = cls.from_pretrained(  # type: ignore[attr-defined]
-            folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
-        )
+        with without_progress_bar():
+            module, report = cls.from_pretrained(  # type: ignore[attr-defined]
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ModelError(f"{folder} cannot be loaded as {cls.__name__} ({error}); fetch the model again.") from error
-    finally:
-        if bar_was_shown:
-            transformers_logging.enable_progress_bar()
     misshapen = [f"{name} {tuple(there)} instead of {tuple(expected)}" for name, there, expected in report["mismatched_keys"]]
     _require_fit(cls, folder, report["missing_keys"], report["unexpected_keys"], misshapen)
     return module.eval()  # type: ignore[no-any-return]
 
 
-def _require_fit(cls: type, folder: Path, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:
+def _require_fit(cls: type, folder: str | Path, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     faults = [f"{kind}: {_names(sorted(names))}" for kind, names in kinds.items() if names]
     if faults:

@@ -66,5 +66,24 @@ class PatchCodec(ModelMixin, ConfigMixin):
         sample = functional.pixel_shuffle(patches, self.config.patch_size)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
+    def means(self, z: torch.Tensor) -> torch.Tensor:
+        """The mean colour of each cell's patch: latents -> (batch, 3, height, width), in [-1, 1] as pixels are."""
+        linear, offset = self._averaging()
+        return functional.conv2d(z, linear.to(z.dtype)[:, :, None, None], offset.to(z.dtype))
+
+    def with_means(self, z: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+        """The latents nearest to ``z`` whose patches have the mean colours ``means``: ``z`` without what contradicts them.
+
+        (Wang et al., Denoising Diffusion Null-Space Model, ICLR 2023, equation 13, with averaging as the degradation.)
+        """
+        inverse = torch.linalg.pinv(self._averaging()[0])
+        correction: torch.Tensor = functional.conv2d(means - self.means(z), inverse.to(z.dtype)[:, :, None, None])
+        return z + correction
+
+    def _averaging(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A cell's mean colour as a linear function of it: (3, channels) and what is added, (3,)."""
+        columns = (self.basis * self.scale[:, None]).view(len(self.scale), 3, -1)
+        return columns.mean(dim=2).T, self.mean.view(3, -1).mean(dim=1)
+
     def _patches(self, pixels: torch.Tensor) -> torch.Tensor:
         return functional.pixel_unshuffle(pixels, self.config.patch_size)

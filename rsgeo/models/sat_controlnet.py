@@ -16,15 +16,16 @@ class SatControlNet(ControlTrunk):
     """DiffusionSat's 2D ControlNet (Khanna et al., ICLR 2024, section 3.3), there named ``ControlNetModel``.
 
     Configuration keys: those of `ControlTrunk` (``conditioning_in_channels`` is images times bands), and ``conditioning_scale``, pixels of the
-    target for one of the condition along an axis. No weight tells it: the encoder's strides come from it alone.
+    target for one of the condition along an axis. No weight tells it: the encoder's strides come from it alone. ``keeps_means`` says that the
+    condition is the mean colour of the picture in each latent cell and was held to in training, as a pipeline then has to hold to it.
 
     Raises:
         ValueError: a configuration that cannot be.
     """
 
-    def __init__(self, conditioning_scale: float = 1, **kwargs: Any) -> None:
+    def __init__(self, conditioning_scale: float = 1, keeps_means: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.register_to_config(conditioning_scale=conditioning_scale)
+        self.register_to_config(conditioning_scale=conditioning_scale, keeps_means=keeps_means)
         channels = self.config.conditioning_embedding_out_channels
         strides = condition_strides(conditioning_scale, self.config.latent_factor, len(channels) - 1)
         self.controlnet_cond_embedding = ConditionEncoder(self.config.conditioning_in_channels, self.config.block_out_channels[0], channels, strides)

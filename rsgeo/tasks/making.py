@@ -35,7 +35,8 @@ from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.synthesis.phases import check_plan
 from rsgeo.tasks import references
 from rsgeo.tasks.regions import wishes_of
-from rsgeo.tasks.resolve import Resolved, in_region
+from rsgeo.tasks.resolve import Resolved
+from rsgeo.tasks.told import seen
 
 if TYPE_CHECKING:
     from rsgeo.synthesis.engine import Maker
@@ -188,23 +189,15 @@ def valid_pixels(resolved: Resolved) -> Valid | None:
 
 def scenes_of_windows(request: Request, record: CatalogRecord) -> Callable[[NDArray[Any], NDArray[Any]], list[SceneMetadata]]:
     """What the model may know at places of the grid (pixels from its upper left corner): only fields that it was taught, each window its own."""
-    taught = record.trained_fields
 
     def scenes(xs: NDArray[Any], ys: NDArray[Any]) -> list[SceneMetadata]:
         lons, lats = grid.centres_lonlat(request.grid, xs, ys)
         return [_scene(*place) for place in zip(lons, lats, grid.gsd_at(request.grid, xs, ys), strict=True)]
 
-    def _scene(lon: float, lat: float, gsd: float) -> SceneMetadata:
-        placed = "place" in taught and np.isfinite(lon) and np.isfinite(lat) and in_region(lon, lat, record)
-        sized = "gsd" in taught and np.isfinite(gsd)
-        seen_gsd = min(max(float(gsd), record.gsd_min), record.gsd_max) if sized else None
-        return SceneMetadata(
-            lon=Value(value=float(lon), source="window centre") if placed else None,
-            lat=Value(value=float(lat), source="window centre") if placed else None,
-            gsd=Value(value=seen_gsd, source="window centre") if seen_gsd is not None else None,
-            date=request.scene.date if "date" in taught else None,
-            cloud_cover_percent=request.scene.cloud_cover_percent if "cloud_cover" in taught else None,
-        )
+    def _scene(*place: float) -> SceneMetadata:
+        lon, lat, gsd = (Value(value=float(number), source="window centre") if np.isfinite(number) else None for number in place)
+        wished = request.scene
+        return seen(SceneMetadata(lon=lon, lat=lat, gsd=gsd, date=wished.date, cloud_cover_percent=wished.cloud_cover_percent), record)
 
     return scenes
 

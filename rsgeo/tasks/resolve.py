@@ -36,6 +36,7 @@ from rsgeo.request import (
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
 from rsgeo.tasks import references
+from rsgeo.tasks.told import in_region
 
 T = TypeVar("T")
 
@@ -339,11 +340,3 @@ def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
             RsgeoWarning,
             stacklevel=3,
         )
-
-
-def in_region(lon: float, lat: float, record: CatalogRecord) -> bool:
-    """Whether a place (degrees) lies in the region that the model was trained on."""
-    if record.trained_region is None:
-        return True
-    west, south, east, north = record.trained_region
-    return west <= lon <= east and south <= lat <= north

@@ -91,11 +91,16 @@ class Parameter(Event):
 
 
 class ModelDescription(Event):
-    """A model at hand; ``weights`` says whether its files are as they were published. GSD in metres."""
+    """A model at hand; ``weights`` says whether its files are as they were published. GSD in metres.
+
+    ``tasks`` are what it does, ``default_for`` those for which it is taken where no model is named.
+    """
 
     name: str
     title: str
     licence: str
+    tasks: tuple[str, ...]
+    default_for: tuple[str, ...]
     weights: Literal["present", "changed"]
     gsd_native: float
     gsd_min: float

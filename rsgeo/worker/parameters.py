@@ -22,11 +22,13 @@ def of_model(record: CatalogRecord) -> ModelDescription:
     from rsgeo.synthesis.phases import PLANS  # numpy has to wait until hello is said
 
     usual = record.defaults
-    sound = record.sha256 in (None, catalog.model_sha256(record))
+    sound = catalog.is_sound(record) is not False
     return ModelDescription(
         name=record.name,
         title=record.title,
         licence=record.licence,
+        tasks=record.tasks,
+        default_for=record.default_for,
         weights="present" if sound else "changed",
         gsd_native=record.gsd_native,
         gsd_min=record.gsd_min,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,20 @@ class TestHash:
         (home / "base" / "unet" / "config.json").write_text("{}")
         assert catalog.files_sha256(catalog.find("net")) == own
         assert catalog.model_sha256(catalog.find("net")) != whole
+
+    def test_of_a_large_file_is_kept_until_the_file_changes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(catalog, "_KEPT_FROM", 0)
+        monkeypatch.setenv("RSGEO_CACHE", str(tmp_path / "cache"))
+        root = Path(shutil.copytree(ARCHIVE / "unet", tmp_path / "unet"))
+        record = catalog.find(str(ARCHIVE)).model_copy(update={"folder": tmp_path})
+        honest = catalog.files_sha256(record)
+        catalog._file_sha256.cache_clear()
+        for kept in (tmp_path / "cache" / "hashes").iterdir():
+            kept.write_text("0" * 64)
+        assert catalog.files_sha256(record) != honest == catalog.files_sha256(record, afresh=True)
+        os.utime(root / "config.json", ns=(1, 1))
+        os.utime(root / "diffusion_pytorch_model.safetensors", ns=(1, 1))
+        assert catalog.files_sha256(record) == honest
 
     def test_leaves_out_what_training_left_in_a_checkpoint(self, tmp_path: Path) -> None:
         root = Path(shutil.copytree(ARCHIVE, tmp_path / "archive"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ class TestPublishedLayout:
         assert (latents - expected["latents"]).abs().max() <= 1e-4
         assert (torch.from_numpy(image) - expected["image"]).abs().max() <= 1e-4
 
+    @pytest.mark.parametrize("top", ["", "finetune/"], ids=["flat", "in a folder"])
+    def test_takes_it_zipped(self, archive: Path, tmp_path: Path, top: str, silent: None) -> None:
+        expected = weights_of(load_pipeline(archive, **FP32))
+        with zipfile.ZipFile(tmp_path / "published.zip", "w") as packed:
+            for path in archive.rglob("*"):
+                packed.write(path, top + path.relative_to(archive).as_posix())
+        assert torch.equal(weights_of(load_pipeline(tmp_path / "published.zip", **FP32)), expected)
+        assert catalog.find(str(tmp_path / "published.zip")).name == (top[:-1] or "published")
+
     def test_missing_and_unexpected_weights_are_named(self, archive: Path) -> None:
         file = archive / "checkpoint-3/unet/diffusion_pytorch_model.bin"
         weights = torch.load(file, weights_only=True)
@@ -138,7 +148,7 @@ class TestControlNets:
 
     def test_of_a_published_name_asks_for_the_base_of_its_record(self, controlnet: Path, tmp_path: Path, archive: Path) -> None:
         known = Path(shutil.copytree(controlnet, tmp_path / "controlnet_sd21_md7norm_fmow_condres256"))
-        with pytest.raises(ModelError, match=r"works with the UNet of diffusionsat-512, whose files are not here; get them with .*name another base"):
+        with pytest.raises(ModelError, match=r"UNet of diffusionsat-512, whose files are not here; get them with .*name another with base="):
             load_pipeline(known, **FP32)
         assert isinstance(load_pipeline(known, archive, **FP32), SatControlNetPipeline)
 
@@ -189,6 +199,11 @@ class TestHub:
     def test_an_id_that_is_not_cached_uses_no_network_and_says_how(self) -> None:
         with pytest.raises(ModelError, match=r"some-one/a-model is neither a folder here nor in the local cache .*models fetch some-one/a-model"):
             load_pipeline("some-one/a-model", **FP32)
+
+    def test_one_that_cannot_be_downloaded_is_an_error(self) -> None:
+        """The tests run with the hub's library offline."""
+        with pytest.raises(ModelError, match="some-one/a-model cannot be had from the Hugging Face hub"):
+            load_pipeline("some-one/a-model", download=True, **FP32)
 
     def test_a_cached_one_is_loaded(self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The cache's layout is documented by the hub: models--owner--name/refs/main and snapshots/<commit>."""

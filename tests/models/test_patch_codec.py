@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from rsgeo.models.patch_codec import PatchCodec
 
@@ -77,3 +78,16 @@ def test_the_face_of_a_vae(tiles: torch.Tensor) -> None:
     assert codec.config.scaling_factor == 1.0
     assert codec.dtype == torch.float32 and codec.half().dtype == torch.float16
     assert torch.isfinite(codec.decode(posterior.mode().half()).sample).all()
+
+
+def test_latents_take_mean_colours_and_change_no_more_than_they_must(tiles: torch.Tensor) -> None:
+    codec = fitted(tiles)
+    torch.manual_seed(0)
+    latents, wanted = torch.randn(2, 16, 5, 7), torch.rand(2, 3, 5, 7) * 2 - 1
+    held = codec.with_means(latents, wanted)
+    averaged = functional.avg_pool2d(codec.decode(held).sample, 4)
+    assert torch.allclose(averaged, wanted, atol=1e-4) and torch.allclose(codec.means(held), averaged, atol=1e-4)
+    assert torch.allclose(codec.with_means(held, wanted), held, atol=1e-4)
+    # The change is orthogonal to every change that keeps the means.
+    free = codec.with_means(torch.randn_like(latents), codec.means(torch.zeros_like(latents)))
+    assert ((held - latents) * free).sum(dim=1).abs().max() < 1e-3

@@ -245,6 +245,7 @@ class TestFacts:
         assert found["tasks"] == ["generate", "extend"] and found["python"] == sys.executable
         assert found["devices"][0]["kind"] == "cpu" and found["versions"]["torch"]
         mini = next(model for model in found["models"] if model["name"] == "rsgeo-mini")
+        assert mini["tasks"] == ["generate", "inpaint", "extend"] and mini["default_for"] == ["generate"]
         assert mini["weights"] == "present" and (mini["gsd_min"], mini["gsd_native"], mini["gsd_max"]) == (0.6, 10.0, 20.0)
         steps = next(parameter for parameter in mini["parameters"] if parameter["name"] == "num_inference_steps")
         assert (steps["default"], steps["minimum"], steps["maximum"]) == (12, 1, 1000)
