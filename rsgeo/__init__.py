@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rsgeo.runtime import Result as Result
     from rsgeo.runtime import Runtime as Runtime
     from rsgeo.scene import SceneMetadata as SceneMetadata
+    from rsgeo.tasks.sweep import SweepResult as SweepResult
     from rsgeo.tasks.verify import verify as verify
 
 
@@ -32,6 +33,8 @@ __all__ = [
     "extend",
     "superres",
     "predict",
+    "inpaint",
+    "sweep",
     "verify",
     "describe",
     "load_pipeline",
@@ -40,10 +43,12 @@ __all__ = [
     "Runtime",
     "Result",
     "SceneMetadata",
+    "SweepResult",
     "__version__",
 ]
 
 _HOME = {
+    "SweepResult": "rsgeo.tasks.sweep",
     "verify": "rsgeo.tasks.verify",
     "describe": "rsgeo.geo.info",
     "load_pipeline": "rsgeo.hub.load",
@@ -70,10 +75,11 @@ def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, *
 
 
 def extend(existing: str | Path, out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
-    """Continue a synthetic image over more ground: its pixels unchanged, new ones of the same world beyond them.
+    """Continue an image over more ground: its pixels unchanged, new ones beyond them.
 
-    ``asked`` are the fields of `Ask` that name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the limits; all
-    else is as it was. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    ``asked`` are fields of `Ask`. To a synthetic image they name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the
+    limits; all else is as it was. Any other image keeps its pixels bit for bit, and they may also say the wish, the model and ``bands``; then the
+    result's last band says which pixels were made. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
     """
     from rsgeo.request import Ask
     from rsgeo.tasks.extend import extend as task
@@ -112,6 +118,30 @@ def predict(
     from rsgeo.tasks.predict import predict as task
 
     return task(references, Ask(**asked), out, runtime, truth=truth)
+
+
+def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make the pixels of a raster anew that ``mask`` (a raster, an area, or "nodata") marks; all others stay bit for bit.
+
+    ``asked`` are the fields of `Ask` that say the wish and the model, and ``mask_values``, ``bands`` and what reads an area. `Result.pixels` is of
+    the raster's own type, with one band more, last, that says which pixels were made; ``out`` is as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.inpaint import inpaint as task
+
+    return task(raster, Ask(mask=mask, **asked), out, runtime)
+
+
+def sweep(field: str, values: Sequence[str | float], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> SweepResult:
+    """Vary one field of the scene ("gsd", "date", "lon", "lat", "cloud_cover_percent") and see how much a model's pictures change.
+
+    ``asked`` are further fields of `rsgeo.tasks.sweep.SweepAsk`, such as ``prompt``, ``seed``, ``samples`` and ``model``. With ``out`` the pictures
+    are written there side by side, as a PNG that carries the marks. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.tasks.sweep import SweepAsk
+    from rsgeo.tasks.sweep import sweep as task
+
+    return task(SweepAsk(field, values, **asked), out, runtime)
 
 
 def __getattr__(name: str) -> Any:

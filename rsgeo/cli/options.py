@@ -53,6 +53,21 @@ vector = several(
 
 limits = click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this.")
 
+reference = click.option(
+    "--reference", "references", multiple=True, metavar="FILE", help="With --from: a raster or mask that the file was made with, the very same."
+)
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Whole numbers between commas."""
+    try:
+        return () if value is None else tuple(int(number) for number in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not whole numbers between commas, such as 4,3,2.") from error
+
+
+bands = click.option("--bands", metavar="R,G,B", callback=numbers, help="The red, green and blue band, counted from 1; default as the raster says.")
+
 place = several(
     click.option("--aoi", metavar="FILE", help="Area of interest: any vector file, STAC item or WKT."),
     click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area of interest as degrees (or in --aoi-crs)."),
@@ -63,6 +78,7 @@ place = several(
     click.option("--resolution", metavar="UNITS", help="Pixel size in units of the coordinate system, instead of --gsd."),
     click.option("--from", "from_file", metavar="TIF", help="Make a file of rsgeo again; other options change it."),
     click.option("--request", "request_file", metavar="JSON", help="Start from a request in a JSON file."),
+    reference,
     limits,
 )
 

@@ -16,6 +16,7 @@ from rsgeo.runtime import Progress
 if TYPE_CHECKING:
     from rsgeo.geo.info import AreaInfo, RasterInfo
     from rsgeo.hub.records import CatalogRecord
+    from rsgeo.request import Reference
     from rsgeo.runtime import Result
     from rsgeo.synthesis.plan import SynthesisPlan
     from rsgeo.tasks.resolve import Resolved
@@ -72,8 +73,11 @@ def result(resolved: Resolved, done: Result, preview: Path | None) -> str:
     facts = done.run
     machine = f"{facts['device']}, {facts['dtype']}, batch {facts['batch_size']}, {facts['threads']} threads"
     written = [("written", str(done.path))] + ([("preview", str(preview))] if preview else [])
-    marked = ("marked as", "SYNTHETIC (tags, XMP, band names; rsgeo info shows them)")
-    return rows([*written, marked, *_request(resolved), ("run", machine), *_measured(done.report or {})])
+    marks = "SYNTHETIC (tags, XMP, band names; rsgeo info shows them)"
+    if any(reference.role == "known" for reference in done.request.references):
+        partly = "PARTLY " if "observed" in done.bands[-1] else ""
+        marks = f"{partly}SYNTHETIC (tags, XMP); the last of {len(done.bands)} bands says where: {done.bands[-1]}"
+    return rows([*written, ("marked as", marks), *_request(resolved), ("run", machine), *_measured(done.report or {})])
 
 
 def _measured(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -122,6 +126,8 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
     sampler, scene, samples = request.sampler, request.scene, provenance.samples_in_words(request)
     return [
         ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
+        *([("continued", "a synthetic image, from the request stored in it")] if resolved.known else []),
+        *(_kept(reference) for reference in request.references if reference.role == "known"),
         ("prompt", request.prompt or "(none: unconditional)"),
         *([("by polygon", ", ".join(region.prompt for region in request.regions))] if request.regions else []),
         *([("not", request.negative_prompt)] if request.negative_prompt else []),
@@ -130,6 +136,19 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
         *([("samples", samples)] if samples else []),
         ("model", f"{request.model.name} ({request.model.sha256[:12]}), {resolved.record.licence}"),
     ]
+
+
+def _kept(reference: Reference) -> tuple[str, str]:
+    """Which raster's pixels stay, where they do not, and how a model sees them."""
+    low, high = reference.stretch[0]
+    seen = f"bands {', '.join(map(str, reference.bands))} seen from {low:g} to {high:g}"
+    mask = reference.mask
+    if mask is None:
+        return "continued", f"{reference.name}, a real image: its pixels stay bit for bit; {seen}"
+    where = "where it has no data" if mask.kind == "nodata" else "in the area of the mask"
+    if mask.kind == "raster":
+        where = f"where {mask.name} is {', '.join(map(str, mask.values)) or 'not 0'}"
+    return "inpainted", f"{reference.name}, {where}; {seen}"
 
 
 def _percent(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rsgeo.errors import InputError
 from rsgeo.geo import aoi as aois
@@ -36,7 +37,7 @@ class KnownRaster:
 
     def known(self, row: int, col: int, height: int, width: int) -> Known:
         """The pixels that stay and have data, as a model sees them."""
-        pixels, data = self._colours.read(row, col, height, width)
+        pixels, data = self.numbers(row, col, height, width)
         mask = data & self.stays(row, col, height, width)
         return Known(np.where(mask, shown(pixels, self.record.stretch) * 2 - 1, np.float32(0)), mask)
 
@@ -44,12 +45,16 @@ class KnownRaster:
         """(height, width), True where a pixel of the raster stays bit for bit."""
         kind = None if self.record.mask is None else self.record.mask.kind
         if kind in (None, "nodata"):
-            return self._colours.read(row, col, height, width)[1]
+            return self.numbers(row, col, height, width)[1]
         return self._inside(row, col, height, width) & ~self._marked(row, col, height, width)
 
     def to_make(self, row: int, col: int, height: int, width: int) -> Mask:
         """(height, width), True where a pixel of the raster is made anew."""
         return self._inside(row, col, height, width) & ~self.stays(row, col, height, width)
+
+    def numbers(self, row: int, col: int, height: int, width: int) -> tuple[NDArray[np.float32], Mask]:
+        """The numbers (3, height, width) of the three colours, 0 without data, and where there are data."""
+        return self._colours.read_source(row - self.own.row, col - self.own.col, height, width)
 
     def _inside(self, row: int, col: int, height: int, width: int) -> Mask:
         rows, cols = np.arange(row, row + height) - self.own.row, np.arange(col, col + width) - self.own.col

@@ -102,6 +102,11 @@ class WarpedRaster:
             self._fill(dataset, row, col, pixels, mask)
         return pixels, mask
 
+    def read_source(self, row: int, col: int, height: int, width: int) -> tuple[NDArray[np.float32], Mask]:
+        """As `read`, but of the raster's own pixels, from (``row``, ``col``) of its grid on."""
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(self.path) as dataset:
+            return self._read(dataset, row, col, height, width)
+
     def _fill(self, dataset: DatasetReader, row: int, col: int, pixels: NDArray[np.float32], mask: Mask) -> None:
         """Fills a window, in parts that are small on both grids."""
         height, width = mask.shape

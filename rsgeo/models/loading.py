@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,14 +55,7 @@ def load_module(cls: type[Module], folder: str | Path, dtype: torch.dtype = torc
         module._fix_state_dict_keys_on_load(weights)
     except (TypeError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(f"{folder / 'config.json'} is no configuration of {cls.__name__} ({error}); fetch the model again.") from error
-    expected = module.state_dict()
-    misshapen = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    _require_fit(cls, folder, expected.keys() - weights.keys(), weights.keys() - expected.keys(), misshapen)
-    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}, assign=True)
+    fill(module, weights, dtype, folder)
     return module.eval()  # type: ignore[no-any-return]
 
 
@@ -76,6 +69,22 @@ def load_controlnet(folder: str | Path, dtype: torch.dtype = torch.float32) -> S
     if name not in _CONTROLNETS:
         raise ModelError(f"{Path(folder) / 'config.json'} names {name} where one of {', '.join(_CONTROLNETS)} is needed; name a ControlNet's folder.")
     return load_module(_CONTROLNETS[name], folder, dtype)
+
+
+def fill(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], dtype: torch.dtype, where: str | Path) -> None:
+    """Give a module, which may be on the meta device, its weights; floating-point ones in ``dtype``. ``where`` they are from is for messages.
+
+    Raises:
+        ModelError: weights are missing, left over or misshapen; the message names them.
+    """
+    expected = module.state_dict()
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    _require_fit(type(module), where, expected.keys() - weights.keys(), weights.keys() - expected.keys(), misshapen)
+    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}, assign=True)
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -140,7 +149,7 @@ def _load_transformers(cls: type[Module], folder: Path, dtype: torch.dtype) -> M
     return module.eval()  # type: ignore[no-any-return]
 
 
-def _require_fit(cls: type, folder: Path, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:
+def _require_fit(cls: type, folder: str | Path, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]) -> None:
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     faults = [f"{kind}: {_names(sorted(names))}" for kind, names in kinds.items() if names]
     if faults:

@@ -18,6 +18,7 @@ from rsgeo.request import PhaseRecord, Request
 from rsgeo.runtime import Progress
 from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
+from rsgeo.synthesis.feather import carried
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import check_plan
@@ -229,18 +230,17 @@ class Maker:
 
     def _picture(self, block: Block, held: Held) -> NDArray[np.uint8]:
         """A block of the picture, cut to the grid: 0 where no pixel is wanted."""
-        level, side = self.level, self.pieces.side
-        row, col = block.row * side, block.col * side
-        if level.decoder_tile is None:
-            cells, tile = self._gather(block.stage - 1, row, col, side, held), level.tile
-            whole = np.empty((BANDS, side * level.scale, side * level.scale), np.float32)
-            for batch, count in self._batches([(i, j) for i in range(side // tile) for j in range(side // tile)]):
-                tiles = self._decode(np.stack([cells[:, i * tile : (i + 1) * tile, j * tile : (j + 1) * tile] for i, j in batch]))
-                for (i, j), pixels in zip(batch[:count], tiles, strict=False):
-                    size = tile * level.scale
-                    whole[:, i * size : (i + 1) * size, j * size : (j + 1) * size] = pixels
-        else:
+        level, margin = self.level, self.pieces.margin
+        side = self.pieces.side + 2 * margin
+        row, col = block.row * self.pieces.side - margin, block.col * self.pieces.side - margin
+        if level.decoder_tile is not None:
             whole = self._gather(block.stage - 1, row, col, side, held, level.scale)
+        else:
+            cells = self._gather(block.stage - 1, row, col, side, held)
+            whole = self._decode(cells[None])[0] if margin else self._decode_by_tiles(cells)
+        if margin and self.known_in is not None:
+            known = self._known(row, col, side)
+            whole = whole + carried(known.pixels - whole, known.mask)
         row0, col0, height, width = self.pieces.pixels(block)
         top, left = row0 - (row * level.scale - self.request.grid.row), col0 - (col * level.scale - self.request.grid.col)
         cut = whole[:, top : top + height, left : left + width]
@@ -248,6 +248,17 @@ class Maker:
         if self.valid is not None:
             painted *= self.valid(row0, col0, height, width)
         return painted
+
+    def _decode_by_tiles(self, cells: Array) -> Array:
+        """Pixels of a square of whole tiles, by a decoder that is local."""
+        tile, size = self.level.tile, self.level.tile * self.level.scale
+        count = cells.shape[1] // tile
+        whole = np.empty((BANDS, count * size, count * size), np.float32)
+        for batch, real in self._batches([(i, j) for i in range(count) for j in range(count)]):
+            tiles = self._decode(np.stack([cells[:, i * tile : (i + 1) * tile, j * tile : (j + 1) * tile] for i, j in batch]))
+            for (i, j), pixels in zip(batch[:real], tiles, strict=False):
+                whole[:, i * size : (i + 1) * size, j * size : (j + 1) * size] = pixels
+        return whole
 
     def _gather(self, stage: int, row: int, col: int, size: int, held: Held, scale: int = 1) -> Array:
         """Cells [row, row + size) x [col, col + size) of a stage: the weighted mean of its windows, added in row-major order (S2).

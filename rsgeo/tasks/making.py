@@ -30,6 +30,7 @@ from rsgeo.request import Request, canonical_json
 from rsgeo.runtime import DType, Progress, Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
+from rsgeo.synthesis.feather import REACH_PX
 from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.synthesis.phases import check_plan
 from rsgeo.tasks import references
@@ -152,6 +153,7 @@ def graph(resolved: Resolved) -> Graph:
         decoder_tile=record.decoder_tile,
         decoder_stride=record.decoder_stride,
         valid=valid_pixels(resolved),
+        margin=-(-REACH_PX // record.scale) if any(reference.role == "known" for reference in request.references) else 0,
     )
 
 

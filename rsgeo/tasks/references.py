@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import InputError, ModelError
+from rsgeo.geo import optical
 from rsgeo.geo.fill import spread
 from rsgeo.geo.known_raster import KnownRaster
-from rsgeo.geo.optical import sha256 as sha256_of
 from rsgeo.geo.raster_read import Mask
 from rsgeo.geo.seen_raster import SeenRaster
 from rsgeo.hub.catalog import CatalogRecord
@@ -24,17 +24,19 @@ from rsgeo.tilemodel import Level, Seen
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 
 
+sha256_of = optical.sha256
+
 _MOST_RINGS = 32
 _GREY_LEVELS = 255
 
 
-def found(request: Request, given: Iterable[str | Path]) -> dict[str, Path]:
-    """Where the files are that the request names, by their hashes; ``given`` may have any names and order.
+def found(references: Iterable[Reference], given: Iterable[str | Path]) -> dict[str, Path]:
+    """Where the files are that a request's references name, by their hashes; ``given`` may have any names and order.
 
     Raises InputError, naming it, for a file that is missing, or that is given and not one of them.
     """
     needed: dict[str, str] = {}
-    for reference in request.references:
+    for reference in references:
         needed[reference.sha256] = reference.name
         if reference.mask is not None and reference.mask.sha256 is not None:
             needed[reference.mask.sha256] = reference.mask.name or "the mask"

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -63,18 +63,27 @@ class Resolved:
     truth: tuple[Reference, Path] | None = None
 
 
-def resolve(ask: Ask) -> Resolved:
+def resolve(ask: Ask, task: Task = "generate") -> Resolved:
     """Fill what the ask leaves open from its area or raster, the stored request it starts from, and the model's record.
+
+    A stored request that was made with references keeps its task, grid and references; their files have to be given again.
 
     Raises:
         RsgeoError: what was asked is contradictory, unreadable, too large or impossible; one sentence.
     """
+    for name, given in (("--mask", ask.mask is not None), ("--mask-values", ask.mask_values), ("--bands", ask.bands)):
+        if given:
+            raise InputError(f"{name} says what of a raster to make anew; give it to rsgeo inpaint or extend.")
     stored, made = _stored(ask)
-    record = _model(ask, stored)
+    files = references.found(stored.references if stored else (), ask.references)
+    if stored is not None and stored.references:
+        _stay_in_place(ask, stored)
+        task = cast(Task, stored.task)
+    record = _model(ask, stored, task)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
-    request = request_of(ask, stored, record, cells, area)
-    return checked(request, record, ask, made=made, files=references.found(request, ask.references))
+    request = request_of(ask, stored, record, cells, area, task=task)
+    return checked(request, record, ask, made=made, files=files)
 
 
 def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: GridRecord, area: AOI | None, **fields: Any) -> Request:
@@ -86,7 +95,7 @@ def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: G
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     usual = {
-        "task": stored.task if stored else "generate",
+        "task": "generate",
         "model": ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
         "grid": cells,
         "aoi": None if area is None else _same_area(area, stored),
@@ -149,9 +158,18 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
     return found.request, found.run
 
 
-def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    task: Task = stored.task if stored is not None and stored.task in get_args(Task) else "generate"  # type: ignore[assignment]
-    record = catalog.for_task(task, _first_or_none(ask.model, stored.model.name if stored else None))
+def _stay_in_place(ask: Ask, stored: Request) -> None:
+    """Refuse to move what was made with references: they hold for its own grid."""
+    places = (ask.aoi, ask.bounds, ask.like, ask.crs, ask.gsd, ask.resolution)
+    if any(place is not None for place in places):
+        raise InputError(f"The stored request was made by rsgeo {stored.task} for its references' grid; leave out the options that name another.")
+
+
+def _model(ask: Ask, stored: Request | None, task: Task) -> CatalogRecord:
+    named = _first_or_none(ask.model, stored.model.name if stored else None)
+    if named is None and not any(task in record.default_for and catalog.is_at_hand(record) for record in catalog.doing(task)):
+        named = catalog.DEFAULT_MODEL
+    record = catalog.for_task(task, named)
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:

@@ -26,7 +26,7 @@ class Task:
 
 
 class AskedExtension(Asked):
-    """``existing`` is the synthetic raster that is continued."""
+    """``existing`` is the raster that is continued."""
 
     existing: str
 
@@ -42,6 +42,12 @@ class AskedPrediction(Asked):
 
     references: tuple[str, ...] = Field(min_length=1)
     truth: str | None = None
+
+
+class AskedInpainting(Asked):
+    """``raster`` is what is made anew where the ask's mask says so."""
+
+    raster: str
 
 
 def _generate(asked: Asked) -> Resolved:
@@ -68,11 +74,18 @@ def _predict(asked: AskedPrediction) -> Resolved:
     return resolve_prediction(asked.references, _ask(asked), truth=asked.truth)
 
 
+def _inpaint(asked: AskedInpainting) -> Resolved:
+    from rsgeo.tasks.inpaint import resolve_inpainting
+
+    return resolve_inpainting(Path(asked.raster), _ask(asked))
+
+
 TASKS = {
     "generate": Task(Asked, _generate),
     "extend": Task(AskedExtension, _extend),
     "superres": Task(AskedSuperres, _superres),
     "predict": Task(AskedPrediction, _predict),
+    "inpaint": Task(AskedInpainting, _inpaint),
 }
 
 

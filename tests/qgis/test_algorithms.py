@@ -425,6 +425,48 @@ def test_extend_continues_a_file(provider, worker, tmp_path) -> None:
     assert QgsRasterLayer(output).isValid()
 
 
+def test_inpaint_hands_over_what_marks_the_pixels(provider, worker, areas, tmp_path, feedback) -> None:
+    asked = worker()
+    raster, mask = str(tmp_path / "before.tif"), str(tmp_path / "clouds.tif")
+    for path in (raster, mask):
+        processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": path})
+
+    def inpaint(**parameters: object) -> dict:
+        output = str(tmp_path / "after.tif")
+        processing.run("rsgeo:inpaint", {"INPUT": raster, "OUTPUT": output, **parameters}, feedback=feedback)
+        assert QgsRasterLayer(output).isValid()
+        return [message for message in asked() if message["op"] == "run"][-1]["request"]
+
+    assert inpaint(MASK=mask, MASK_VALUES="3, 9", PROMPT="a lake", SEED=4, STEPS=2) == {
+        "schema_version": 1, "task": "inpaint", "raster": raster,
+        "ask": {"mask": mask, "mask_values": [3, 9], "prompt": "a lake", "seed": 4, "num_inference_steps": 2},
+    }  # fmt: skip
+    assert inpaint(MASK=mask)["ask"] == {"mask": mask}
+    assert inpaint(NODATA=True)["ask"] == {"mask": "nodata"}
+    asked_of_area = inpaint(POLYGONS=polygons(FIELD, SECOND))["ask"]
+    assert asked_of_area["mask"].endswith("area.gpkg") and asked_of_area["layer"] == "aoi" and len(areas["aoi"]) == 2
+    for wrong, words in (
+        ({}, "one of the three"),
+        ({"MASK": mask, "NODATA": True}, "one of the three"),
+        ({"NODATA": True, "MASK_VALUES": "3"}, "belong to a mask raster"),
+        ({"MASK": mask, "MASK_VALUES": "three"}, "between commas"),
+    ):
+        with pytest.raises(QgsProcessingException, match=words):
+            inpaint(**wrong)
+
+
+def test_a_partly_synthetic_layer_says_so_and_keeps_its_look(provider, tmp_path, worker) -> None:
+    worker()
+    path = str(tmp_path / "before.tif")
+    processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": path})
+    layer = QgsRasterLayer(path)
+    look = layer.renderer().type()
+    request = {"model": {"name": "rsgeo-mini"}, "prompt": "a lake", "references": [{"role": "known"}]}
+    Mark.of({"ask": {}}, {"request": request, "seed": 1}).put_on(layer)
+    assert layer.name() == "a lake (partly synthetic)" and layer.metadata().abstract().lower().find("synthetic") >= 0
+    assert layer.renderer().type() == look
+
+
 def test_a_raster_that_is_no_file(provider, worker) -> None:
     worker()
     layer = QgsRasterLayer("type=xyz&url=file:///nowhere/{z}/{x}/{y}.png", "tiles", "wms")

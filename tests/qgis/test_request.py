@@ -37,6 +37,22 @@ def test_every_field_of_an_ask_is_one_of_rsgeo() -> None:
     assert rsgeo_request.Ask(**request.area_wkt("POLYGON ((0 0, 1 0, 0 1, 0 0))", "EPSG:4326")).aoi.startswith("POLYGON")
 
 
+def test_what_is_inpainted_and_what_its_request_needs_again() -> None:
+    asked = request.inpaint("a.tif", request.mask_raster("clouds.tif", "8, 9"), prompt=" a lake ", seed=0)
+    ask = {"mask": "clouds.tif", "mask_values": [8, 9], "prompt": "a lake", "seed": 0}
+    assert asked == {"schema_version": 1, "task": "inpaint", "raster": "a.tif", "ask": ask}
+    made = {"request": {"references": [{"role": "known", "mask": {"kind": "raster"}}]}}
+    assert request.references(asked, made) == ["a.tif", "clouds.tif"]
+    command = request.command_line("o.request.json", "o.tif", windows=False, references=request.references(asked, made))
+    assert command == "rsgeo generate --request o.request.json --reference a.tif --reference clouds.tif o.tif"
+    of_area = request.inpaint("a.tif", request.mask_area("area.gpkg", "aoi"))
+    assert request.references(of_area, {"request": {"references": [{"role": "known", "mask": {"kind": "area"}}]}}) == ["a.tif"]
+    assert request.references(request.extend("b.tif", AREA), {"request": {"references": [{"role": "known", "mask": None}]}}) == ["b.tif"]
+    assert request.references(request.extend("b.tif", AREA), {"request": {"references": []}}) == request.references(of_area, {}) == []
+    rsgeo_request = pytest.importorskip("rsgeo.request", reason="rsgeo is not in this Python")
+    assert rsgeo_request.Ask(**asked["ask"]).mask == "clouds.tif" and request.inpaint("a.tif", request.mask_nodata())["ask"] == {"mask": "nodata"}
+
+
 @pytest.mark.parametrize(("value", "text"), [(10.0, "10"), (0.3, "0.3"), (0.1 + 0.2, "0.3"), (1 / 3, "0.333333333333333"), (1500.0, "1500")])
 def test_a_gsd_is_the_decimal_that_was_typed(value: float, text: str) -> None:
     assert request.decimal(value) == text

@@ -65,7 +65,7 @@ def test_windows_show_one_world_of_images_at_a_coarser_scale(images: tuple[Path,
     asked = request(
         reference(images[0], resampling="nearest", gsd=Value(value=10, source="test"), date=date), reference(images[1], resampling="average")
     )
-    files = references.found(asked, images)
+    files = references.found(asked.references, images)
     level = SimpleNamespace(scale=4, tile=16, conditioning_scale=Fraction(4))
     seen_at = references.seen_at(asked, files, RECORD, level, scenes)
     assert seen_at is not None
@@ -92,12 +92,12 @@ def test_windows_show_one_world_of_images_at_a_coarser_scale(images: tuple[Path,
 def test_files_are_found_by_their_content(images: tuple[Path, Path], tmp_path: Path) -> None:
     asked = request(*map(reference, images))
     renamed = images[0].rename(tmp_path / "renamed.tif")
-    assert references.found(asked, [images[1], renamed]) == {asked.references[0].sha256: renamed, asked.references[1].sha256: images[1]}
+    assert references.found(asked.references, [images[1], renamed]) == {asked.references[0].sha256: renamed, asked.references[1].sha256: images[1]}
     with pytest.raises(InputError, match=r"made with two\.tif; give the same again with --reference"):
-        references.found(asked, [renamed])
+        references.found(asked.references, [renamed])
     other = write(tmp_path / "other.tif", np.ones((3, 4, 4), np.uint8), rasterio.Affine(1, 0, 0, 0, -1, 0))
     with pytest.raises(InputError, match=r"other\.tif is not what the request was made with \(one\.tif, two\.tif\)"):
-        references.found(asked, [renamed, images[1], other])
+        references.found(asked.references, [renamed, images[1], other])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_mask_says_which_pixels_stay(tmp_path: Path, mask: MaskRecord | None, 
     if mask is not None and mask.kind == "raster":
         record = record.model_copy(update={"mask": mask.model_copy(update={"sha256": references.sha256_of(marks), "name": marks.name})})
     asked = request(record)
-    raster = references.known_raster(asked, references.found(asked, [path] if mask is None or mask.kind == "nodata" else [path, marks]))
+    raster = references.known_raster(asked, references.found(asked.references, [path] if mask is None or mask.kind == "nodata" else [path, marks]))
     assert raster is not None
     # One pixel of world round the raster's six.
     place_ = (GRID.row - 1, GRID.col + 4, 4, 5)
@@ -136,7 +136,7 @@ def test_a_raster_on_another_lattice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "raster.tif", np.ones((3, 4, 4), np.uint8), rasterio.Affine(10, 0, 500_003, 0, -10, 5_100_000))
     asked = request(reference(path, "known"))
     with pytest.raises(InputError, match="does not lie on the grid"):
-        references.known_raster(asked, references.found(asked, [path]))
+        references.known_raster(asked, references.found(asked.references, [path]))
 
 
 @pytest.mark.parametrize(("dtype", "stretch"), [("uint8", (0, 255)), ("uint16", (120, 3755)), ("int16", (-50, 9000)), ("float32", (-0.1, 0.6))])

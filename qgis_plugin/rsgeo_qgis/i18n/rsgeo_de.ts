@@ -241,8 +241,8 @@
         <translation>Gebiet, in das fortgesetzt wird: Polygone</translation>
     </message>
     <message>
-        <source>Continues an image that rsgeo made over more ground. The old pixels stay as they are, the new ones belong to the same world: prompt, seed, model and grid are read from the image. The result is one image of both areas.</source>
-        <translation>Setzt ein von rsgeo erzeugtes Bild in weiteres Gelände fort. Die alten Pixel bleiben, wie sie sind, die neuen gehören zur selben Welt: Prompt, Startwert, Modell und Raster werden aus dem Bild gelesen. Das Ergebnis ist ein Bild beider Gebiete.</translation>
+        <source>Continues an image over more ground; the old pixels stay as they are. An image that rsgeo made goes on as the same world: prompt, seed, model and grid are read from it. Any other image keeps its number type and bands, and one band more says which pixels were generated (1) or observed (0). The result is one image of both areas.</source>
+        <translation>Setzt ein Bild in weiteres Gelände fort; die alten Pixel bleiben, wie sie sind. Ein von rsgeo erzeugtes Bild geht als dieselbe Welt weiter: Prompt, Startwert, Modell und Raster werden aus ihm gelesen. Jedes andere Bild behält Zahlentyp und Bänder, und ein weiteres Band sagt, welche Pixel erzeugt (1) oder beobachtet (0) wurden. Das Ergebnis ist ein Bild beider Gebiete.</translation>
     </message>
     <message>
         <source>Extend</source>
@@ -257,8 +257,8 @@
         <translation>Erzeugen</translation>
     </message>
     <message>
-        <source>Image made by rsgeo</source>
-        <translation>Von rsgeo erzeugtes Bild</translation>
+        <source>Image</source>
+        <translation>Bild</translation>
     </message>
 </context>
 <context>
@@ -333,6 +333,77 @@
     </message>
 </context>
 <context>
+    <name>Inpaint</name>
+    <message>
+        <source>Enhance</source>
+        <translation>Verbessern</translation>
+    </message>
+    <message>
+        <source>Inference steps; empty: the model's own</source>
+        <translation>Rechenschritte; leer: die des Modells</translation>
+    </message>
+    <message>
+        <source>Inpaint</source>
+        <translation>Ausbessern</translation>
+    </message>
+    <message>
+        <source>Inpainted image</source>
+        <translation>Ausgebessertes Bild</translation>
+    </message>
+    <message>
+        <source>Makes some pixels of a raster anew: those under polygons, those that a mask raster marks, or those without data. All others stay bit for bit, with their number type, and one band more says which pixels were generated (1) or observed (0). Red, green and blue are made; other bands become nodata there. What was under a cloud is not known: the result is an illustration, and marked as partly synthetic.</source>
+        <translation>Macht einige Pixel eines Rasters neu: die unter Polygonen, die von einem Maskenraster bezeichneten oder die ohne Daten. Alle anderen bleiben Bit für Bit, mit ihrem Zahlentyp, und ein weiteres Band sagt, welche Pixel erzeugt (1) oder beobachtet (0) wurden. Erzeugt werden Rot, Grün und Blau; andere Bänder werden dort Nodata. Was unter einer Wolke war, ist nicht bekannt: Das Ergebnis ist eine Veranschaulichung und als teilweise synthetisch gekennzeichnet.</translation>
+    </message>
+    <message>
+        <source>Model; empty: the best for this</source>
+        <translation>Modell; leer: das beste hierfür</translation>
+    </message>
+    <message>
+        <source>Numbers belong to a mask raster; give one.</source>
+        <translation>Die Zahlen gehören zu einem Maskenraster; geben Sie eines an.</translation>
+    </message>
+    <message>
+        <source>Or a mask raster, in any grid and CRS</source>
+        <translation>Oder ein Maskenraster, in beliebigem Raster und KBS</translation>
+    </message>
+    <message>
+        <source>Or the pixels without data</source>
+        <translation>Oder die Pixel ohne Daten</translation>
+    </message>
+    <message>
+        <source>Prompt: what shall be there</source>
+        <translation>Prompt: was dort sein soll</translation>
+    </message>
+    <message>
+        <source>Raster</source>
+        <translation>Raster</translation>
+    </message>
+    <message>
+        <source>Say what to make anew by one of the three: polygons, a mask raster, or the pixels without data.</source>
+        <translation>Sagen Sie auf eine der drei Arten, was neu gemacht wird: Polygone, ein Maskenraster oder die Pixel ohne Daten.</translation>
+    </message>
+    <message>
+        <source>Seed: another number, another world</source>
+        <translation>Startwert: eine andere Zahl, eine andere Welt</translation>
+    </message>
+    <message>
+        <source>Such as 3,8,9,10 of a Sentinel-2 scene classification: shadow and clouds.</source>
+        <translation>Zum Beispiel 3,8,9,10 einer Szenenklassifikation von Sentinel-2: Schatten und Wolken.</translation>
+    </message>
+    <message>
+        <source>The numbers of the mask are whole ones between commas, such as 3,8,9.</source>
+        <translation>Die Zahlen der Maske sind ganze Zahlen zwischen Kommas, zum Beispiel 3,8,9.</translation>
+    </message>
+    <message>
+        <source>What to make anew: polygons</source>
+        <translation>Was neu gemacht wird: Polygone</translation>
+    </message>
+    <message>
+        <source>Which numbers of the mask; empty: all but 0</source>
+        <translation>Welche Zahlen der Maske; leer: alle außer 0</translation>
+    </message>
+</context>
+<context>
     <name>Installation</name>
     <message>
         <source>Choose one in Settings ▸ Options ▸ rsgeo, or set RSGEO_PYTHON.</source>
@@ -345,6 +416,10 @@
 </context>
 <context>
     <name>Layers</name>
+    <message>
+        <source>Partly synthetic image, made by rsgeo with the model {}; its last band says where it is no observation.</source>
+        <translation>Teilweise synthetisches Bild, von rsgeo mit dem Modell {} erzeugt; sein letztes Band sagt, wo es keine Beobachtung ist.</translation>
+    </message>
     <message>
         <source>Prompt: {prompt}. Seed: {seed}.</source>
         <translation>Prompt: {prompt}. Startwert: {seed}.</translation>
@@ -368,6 +443,10 @@
     <message>
         <source>The raster</source>
         <translation>Das Raster</translation>
+    </message>
+    <message>
+        <source>{} (partly synthetic)</source>
+        <translation>{} (teilweise synthetisch)</translation>
     </message>
     <message>
         <source>{} (synthetic)</source>
