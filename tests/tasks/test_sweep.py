@@ -39,7 +39,8 @@ def seeds(rng: np.random.Generator, spread: float, count: int = 8) -> np.ndarray
 def test_a_shift_is_told_in_grey_levels_and_against_the_spread_between_seeds() -> None:
     plain = np.rint(seeds(np.random.default_rng(0), 8.0))
     found = table(np.stack([plain, plain + 20, plain + 1]))
-    assert found.rows[1].colour == pytest.approx(20) and found.rows[1].picture == pytest.approx(20) and found.rows[1].structure == pytest.approx(0, abs=1e-9)
+    assert found.rows[1].colour == pytest.approx(20) and found.rows[1].picture == pytest.approx(20)
+    assert found.rows[1].structure == pytest.approx(0, abs=1e-9)
     assert found.colour_floor == pytest.approx(plain.mean(axis=(1, 2)).std(axis=0, ddof=1).mean() * (2 / 8) ** 0.5)
     assert [row.verdict for row in found.rows] == ["compared with", "changes colour", "changes almost nothing"]
     assert found.verdict == "gsd changes the picture of rsgeo-mini at 1 of 2 values."
@@ -125,7 +126,7 @@ def test_the_picture_shows_every_value_and_carries_the_marks(tmp_path: Path) -> 
         ({"seed": -1}, "--seed must be"),
         ({"num_inference_steps": 0}, "--num-inference-steps must be"),
         ({"guidance_scale": -1.0}, "--guidance-scale must be"),
-        ({"model": "rsgeo-maxi"}, "There is no model 'rsgeo-maxi'"),
+        ({"model": "rsgeo-maxi"}, "There is no model or folder 'rsgeo-maxi'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(asked: dict[str, Any], message: str, tmp_path: Path) -> None:
