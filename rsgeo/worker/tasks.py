@@ -83,9 +83,9 @@ def _inpaint(asked: AskedInpainting) -> Resolved:
 TASKS = {
     "generate": Task(Asked, _generate),
     "extend": Task(AskedExtension, _extend),
+    "inpaint": Task(AskedInpainting, _inpaint),
     "superres": Task(AskedSuperres, _superres),
     "predict": Task(AskedPrediction, _predict),
-    "inpaint": Task(AskedInpainting, _inpaint),
 }
 
 

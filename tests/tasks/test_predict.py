@@ -21,6 +21,7 @@ from rsgeo.geo import grid, provenance, reference
 from rsgeo.request import Ask
 from rsgeo.tasks import references
 from rsgeo.tasks.predict import resolve_prediction
+from rsgeo.worker import tasks as worker_tasks
 
 SERIES = Path(__file__).parents[1] / "data" / "rasters" / "series"
 NAIP = {
@@ -149,6 +150,13 @@ def test_another_crs_and_gsd_come_to_the_grid(tmp_path: Path) -> None:
     like = stored(NAIP[2017], 1, 2, 3) / 255
     assert one.mask[0].mean() > 0.8
     assert np.corrcoef(one.pixels[0][:, one.mask[0]].ravel(), like[:, one.mask[0]].ravel())[0, 1] > 0.7
+
+
+def test_a_worker_is_asked_the_same() -> None:
+    asked = {"task": "predict", "references": [str(path) for path in REFERENCES], "truth": str(TRUTH), "ask": dict(QUICK)}
+    found = worker_tasks.resolve(asked)
+    assert found.request == resolve_prediction(REFERENCES, Ask(**QUICK)).request
+    assert found.truth is not None and found.truth[1] == TRUTH
 
 
 def test_images_without_a_date_are_refused_unless_told(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from rsgeo.request import Ask
 from rsgeo.tasks import references, report
 from rsgeo.tasks.resolve import Resolved
 from rsgeo.tasks.superres import resolve_superres
+from rsgeo.worker import tasks as worker_tasks
 
 RASTERS = Path(__file__).parents[1] / "data" / "rasters"
 SLOVENIA = RASTERS / "series" / "S2_L1C_slovenia_20150711T100008.tif"
@@ -320,6 +321,13 @@ def test_samples_are_measured_by_their_mean_or_each(clip: Path) -> None:
     assert mean.report is not None and each.report is not None
     assert [*each.report["consistency"]] == ["sample 0", "sample 1"] and "rmse" in mean.report["consistency"]
     assert each.report["consistency"]["sample 0"] == rsgeo.superres(clip, **QUICK).report["consistency"]  # type: ignore[index]
+
+
+def test_a_worker_is_asked_the_same(clip: Path) -> None:
+    asked = {"task": "superres", "references": [str(clip)], "ask": dict(QUICK)}
+    assert worker_tasks.resolve(asked).request == resolve_superres([clip], Ask(**QUICK)).request
+    with pytest.raises(InputError, match="references"):
+        worker_tasks.resolve({"task": "superres", "references": [], "ask": dict(QUICK)})
 
 
 def test_nothing_is_measured_of_what_refines_nothing(make: Callable[..., rsgeo.Result]) -> None:
