@@ -33,6 +33,8 @@ __all__ = [
     "extend",
     "inpaint",
     "sweep",
+    "superres",
+    "predict",
     "verify",
     "describe",
     "load_pipeline",
@@ -107,6 +109,39 @@ def sweep(field: str, values: Sequence[str | float], out: str | Path | None = No
     from rsgeo.tasks.sweep import sweep as task
 
     return task(SweepAsk(field, values, **asked), out, runtime)
+
+
+def superres(references: str | Path | Sequence[str | Path], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make a raster finer: its place in red, green and blue at ``gsd`` metres, on its lattice subdivided.
+
+    ``references`` is a raster or a Sentinel-2 product (``.SAFE`` folder or ZIP), or several of which the first is refined. ``asked`` are the fields
+    of `Ask` that wish (``gsd`` is needed), cut out an area, or tell of the raster (``radiometry``, ``band_names``). ``out`` and the result are as in
+    `generate`; `Result.report` says how consistent the picture is with the raster. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.superres import superres as task
+
+    return task(references, Ask(**asked), out, runtime)
+
+
+def predict(
+    references: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    truth: str | Path | None = None,
+    runtime: Runtime | None = None,
+    **asked: Any,
+) -> Result:
+    """Paint the place of a series of dated rasters as it may look at another ``date``, on the grid of the finest of them.
+
+    ``asked`` are the fields of `Ask` that wish (``date`` is needed), cut out an area, or tell of the rasters (``radiometry``, ``band_names``,
+    ``reference_dates``). ``out`` and the result are as in `generate`; with ``truth``, an image of that date, `Result.report` holds the error beside
+    those of plain guesses. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.predict import predict as task
+
+    return task(references, Ask(**asked), out, runtime, truth=truth)
 
 
 def __getattr__(name: str) -> Any:

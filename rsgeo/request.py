@@ -123,8 +123,9 @@ class Reference(_Record):
     """A raster that conditions the result, or whose pixels stay in it; told by content hash and base name, never by path.
 
     ``role``: "known" (its pixels stay where ``mask`` does not say otherwise), "low_res" (it is refined), "series" (one of several dates).
-    ``bands`` count from 1; ``stretch`` is for each of them the numbers (low, high) that the model sees as black and white. ``resampling`` is how it
-    comes to the model's lattice. ``gsd`` (metres), ``date`` and ``cloud_cover_percent`` are what the model is told of it.
+    ``bands`` count from 1, in a Sentinel-2 product in the order of `rsgeo.geo.sentinel2.COMMON_NAME`; ``stretch`` is for each of them the numbers
+    (low, high) that the model sees as black and white. ``resampling`` is how it comes to the model's lattice. ``gsd`` (metres), ``date`` and
+    ``cloud_cover_percent`` are what the model is told of it.
     """
 
     role: Literal["known", "low_res", "series"]
@@ -227,7 +228,8 @@ class Ask:
     `rsgeo.synthesis.phases.PLANS`: "default", "economy" (less overlap, less work) or "preview" (one phase, for looking only).
     ``references`` are the files by which a stored request that needs some is made again; whatever their names, their contents have to be the same.
     ``mask`` (a raster, whatever ``aoi`` may be, or "nodata") says what `rsgeo.tasks.inpaint` makes anew, ``mask_values`` which numbers of a raster
-    do; ``bands`` are the red, green and blue band of a raster, counted from 1.
+    do; ``bands`` are the red, green and blue band of a raster, counted from 1. ``radiometry`` and ``band_names`` tell of references what
+    `rsgeo.geo.optical` would else recognise, ``reference_dates`` when each was taken, in their order.
     """
 
     aoi: Any = None
@@ -262,6 +264,9 @@ class Ask:
     mask: Any = None
     mask_values: tuple[int, ...] = ()
     bands: tuple[int, ...] = ()
+    radiometry: str | None = None
+    band_names: tuple[str, ...] = ()
+    reference_dates: tuple[str, ...] = ()
     max_pixels: int = 400_000_000
     model_anyway: bool = False
 

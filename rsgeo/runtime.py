@@ -63,7 +63,8 @@ class Result:
 
     ``pixels`` is (band, y, x), uint8 or of the type of the raster whose pixels stay in it, and ``mask`` (y, x) bool, True where valid; both are None
     when the result was written to ``path``. ``bands`` names the bands: `Request.bands`, or ``names`` where a raster's own are among them. ``run``
-    holds the facts of PROVENANCE.md section 6.
+    holds the facts of PROVENANCE.md section 6. ``report`` is what was measured of the picture (`rsgeo.tasks.report.measured`), None for tasks that
+    measure nothing.
     """
 
     request: Request
@@ -74,6 +75,7 @@ class Result:
     run: dict[str, Any]
     warnings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
 
     @property
     def bands(self) -> tuple[str, ...]:

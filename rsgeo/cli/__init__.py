@@ -14,6 +14,8 @@ from rsgeo.cli.lazy import LazyGroup
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
         "inpaint": "rsgeo.cli.inpaint",
+        "superres": "rsgeo.cli.superres",
+        "predict": "rsgeo.cli.predict",
         "plan": "rsgeo.cli.plan",
         "sweep": "rsgeo.cli.sweep",
         "info": "rsgeo.cli.info",

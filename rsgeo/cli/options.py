@@ -31,6 +31,10 @@ def several(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return () if value is None else tuple(name.strip() for name in value.split(","))
+
+
 def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "random":
         return value
@@ -106,7 +110,7 @@ writing = several(
     click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
 )
 
-wish = several(
+conditioned_wish = several(
     click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit."),
     click.option("--negative-prompt", help="What shall not be there."),
     click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM)."),
@@ -120,8 +124,35 @@ wish = several(
         metavar="default|economy|preview",
         help="How windows overlap: economy saves a seventh of the time where the best joins are not needed, preview is for looking only.",
     ),
-    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default rsgeo-mini."),
+    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default that of the task."),
+)
+
+wish = several(
+    conditioned_wish,
     click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
+)
+
+part = several(
+    click.option("--aoi", metavar="FILE", help="Area of interest, to cut out: any vector file, STAC item or WKT."),
+    click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area to cut out as degrees (or in --aoi-crs)."),
+)
+
+images = several(
+    click.option(
+        "--radiometry",
+        type=click.Choice(["dn", "dn+1000", "reflectance", "rgb"]),
+        help="What a raster's numbers are: reflectance times 10000, that plus 1000, reflectance, or grey levels; default recognised.",
+    ),
+    click.option(
+        "--bands",
+        "band_names",
+        callback=_names,
+        metavar="B02,B03,...",
+        help="Names of a raster's bands in order, - for those of no use; default recognised.",
+    ),
+    click.option(
+        "--reference-date", "reference_dates", multiple=True, metavar="DATE", help="When a reference was taken; once for each, in their order."
+    ),
 )
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")

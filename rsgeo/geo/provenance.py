@@ -169,6 +169,11 @@ def sidecar_paths(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.stem}.stac.json"), out.with_name(f"{out.stem}.qmd")
 
 
+def report_path(out: Path) -> Path:
+    """Where what was measured of an output is written: ``field.tif`` has ``field.report.json``."""
+    return out.with_name(f"{out.stem}.report.json")
+
+
 def samples_in_words(request: Request) -> str | None:
     """What an output of several worlds holds, as one sentence; None for one world."""
     samples = request.samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -29,20 +30,22 @@ _STAC_EXTENSIONS = [
 ]
 
 
-def write_sidecars(out: Path, marks: Marks, geobox: GeoBox) -> tuple[Path, Path]:
+def write_sidecars(out: Path, marks: Marks, geobox: GeoBox, report: Mapping[str, Any] | None = None) -> tuple[Path, Path]:
     """Write the STAC item and the QGIS metadata beside the finished file ``out``; each appears whole or not at all.
+
+    ``report`` is what was measured of the picture: each of its values becomes a property of the item.
 
     Raises OutputError if they cannot be written.
     """
     stac_path, qmd_path = sidecar_paths(out)
-    item = json.dumps(stac_item(out, marks, geobox), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    item = json.dumps(stac_item(out, marks, geobox, report), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     for path, text in ((stac_path, item), (qmd_path, _qgis_metadata(out, marks))):
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
     return stac_path, qmd_path
 
 
-def stac_item(out: Path, marks: Marks, geobox: GeoBox) -> dict[str, Any]:
+def stac_item(out: Path, marks: Marks, geobox: GeoBox, report: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The STAC 1.1.0 item of the finished file ``out`` (PROVENANCE.md section 4); its size and hash are read from the file.
 
     STAC demands a ``datetime``. It is the moment of creation, also with ``--reproducible``, where only SOURCE_DATE_EPOCH fixes it.
@@ -79,6 +82,7 @@ def stac_item(out: Path, marks: Marks, geobox: GeoBox) -> dict[str, Any]:
         "rsgeo:copyright": marks.copyright,
     }
     properties |= {key: value for key, value in optional.items() if value}
+    properties |= {f"rsgeo:{name}": value for name, value in (report or {}).items()}
     item = pystac.Item(
         id=f"rsgeo-{request.sha256()[:12]}",
         geometry=footprint,

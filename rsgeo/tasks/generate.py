@@ -20,7 +20,7 @@ from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Block, Graph
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.store import MemoryStore, Store
-from rsgeo.tasks import composite, making
+from rsgeo.tasks import composite, making, report
 from rsgeo.tasks import plan as planning
 from rsgeo.tasks.composite import Composite
 from rsgeo.tasks.regions import wishes_of
@@ -60,7 +60,8 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
         facts, names = making.facts(settings), _names(joined)
-        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts, names=names)
+        measured = report.of_pixels(resolved, pixels, mask)
+        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts, report=measured, names=names)
     distributed = runtime.workers is not None or runtime.dask is not None
     if pieces.is_small(len(request.worlds)) and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds])
@@ -118,16 +119,20 @@ def _write(
             writer.write_band(band.row0, band.pixels, band.mask)
             _report(runtime, Progress("write", band.row0 + band.pixels.shape[1], request.grid.height))
     try:
+        measured = report.of_file(resolved, out)
         if runtime.sidecar:
-            sidecars.write_sidecars(out, writer.marks, geobox)
+            sidecars.write_sidecars(out, writer.marks, geobox, measured)
+            if measured is not None:
+                report.write(out, measured)
         if runtime.preview is not None:
             preview.write_preview(out, runtime.preview, writer.marks)
     except (RsgeoError, OSError, KeyboardInterrupt):
         # The image alone is not what was asked for, and whoever interrupts is told that nothing was written.
-        for path in (out, *provenance.sidecar_paths(out)):
+        for path in (out, *_beside(out, resolved)):
             path.unlink(missing_ok=True)
         raise
-    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=dict(writer.marks.run), names=_names(joined))
+    facts, names = dict(writer.marks.run), _names(joined)
+    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=facts, report=measured, names=names)
 
 
 def _names(joined: Composite | None) -> tuple[str, ...]:
@@ -203,16 +208,22 @@ def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store
 def _check_outputs(out: Path, resolved: Resolved, geobox: GeoBox, layout: Layout, runtime: Runtime) -> None:
     """Refuse before any work what could not be written after it."""
     request, itemsize = resolved.request, np.dtype(layout.dtype).itemsize
+    exact = any(reference.role == "known" for reference in request.references)
     if any(out.exists() and out.samefile(path) for path in resolved.files.values()):
         raise OutputError(f"{out} is read for the picture; give it another name.")
-    raster.cog_options(runtime.creation_options, bands=len(layout.names), itemsize=itemsize, exact=bool(resolved.files))
+    raster.cog_options(runtime.creation_options, bands=len(layout.names), itemsize=itemsize, exact=exact)
     if runtime.preview is not None:
         preview.check_preview(runtime.preview, overwrite=runtime.overwrite)
     needed = raster.DISK_FACTOR * itemsize * raster.raw_bytes(geobox, len(layout.names))
     if request.samples is not None:
         needed += raster.raw_bytes(geobox, request.samples.count * len(COLOURS))  # a job keeps every world until the file is written
-    beside = provenance.sidecar_paths(out) if runtime.sidecar else ()
+    beside = _beside(out, resolved) if runtime.sidecar else ()
     raster.check_output(out, overwrite=runtime.overwrite, needed_bytes=needed, beside=beside)
+
+
+def _beside(out: Path, resolved: Resolved) -> tuple[Path, ...]:
+    """The files that belong to an output."""
+    return (*provenance.sidecar_paths(out), *((provenance.report_path(out),) if report.is_due(resolved) else ()))
 
 
 def _report(runtime: Runtime, progress: Progress) -> None:

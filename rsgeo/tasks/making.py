@@ -166,9 +166,16 @@ def area_pixels(resolved: Resolved) -> Valid | None:
     return lambda row0, col0, height, width: grid.valid_mask(cells, area, row0, col0, height, width)
 
 
+def _both(one: Valid | None, other: Valid | None) -> Valid | None:
+    """Which pixels two masks have in common; None is all."""
+    if one is None or other is None:
+        return one or other
+    return lambda row0, col0, height, width: one(row0, col0, height, width) & other(row0, col0, height, width)
+
+
 def valid_pixels(resolved: Resolved) -> Valid | None:
     """Which pixels have to be made: those of the area that are not known, or of a raster those that do not stay."""
-    area, known, cells = area_pixels(resolved), resolved.known, resolved.request.grid
+    area, known, cells = _both(area_pixels(resolved), references.covered(resolved.request, resolved.files)), resolved.known, resolved.request.grid
     raster = references.known_raster(resolved.request, resolved.files)
     if raster is not None:
 

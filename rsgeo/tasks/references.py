@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,25 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import InputError, ModelError
+from rsgeo.geo.fill import spread
 from rsgeo.geo.known_raster import KnownRaster
-from rsgeo.geo.raster_open import regular_file
-from rsgeo.geo.stretch import shown
-from rsgeo.geo.warp import WarpedRaster
+from rsgeo.geo.optical import sha256 as sha256_of
+from rsgeo.geo.raster_read import Mask
+from rsgeo.geo.seen_raster import SeenRaster
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Reference, Request
 from rsgeo.scene import SceneMetadata
+from rsgeo.synthesis.blocks import Valid
 from rsgeo.tilemodel import Level, Seen
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 
 
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes. Raises InputError if it cannot be read."""
-    try:
-        with regular_file(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+_MOST_RINGS = 32
+_GREY_LEVELS = 255
 
 
 def found(references: Iterable[Reference], given: Iterable[str | Path]) -> dict[str, Path]:
@@ -79,7 +75,8 @@ def seen_at(
         raise ModelError(
             f"{record.name} wants images at 1/{factor} of a size that its cells of {level.scale} px do not divide into; it does not fit."
         )
-    rasters = [WarpedRaster(files[one.sha256], request.grid, one.bands, one.resampling, factor=factor) for one in images]
+    rasters = [SeenRaster(files[one.sha256], one, request.grid, factor=factor) for one in images]
+    cut_to_bytes = record.condition is not None and record.condition.radiometry == "fmow-sentinel2"
     step, side = int(cells), int(cells) * level.tile
 
     def seen(corners: Sequence[tuple[int, int]]) -> list[Seen]:
@@ -88,11 +85,39 @@ def seen_at(
         return [_seen(row * step, col * step, scene) for (row, col), scene in zip(corners, scenes, strict=True)]
 
     def _seen(row: int, col: int, scene: SceneMetadata) -> Seen:
-        read = [raster.read(row, col, side, side) for raster in rasters]
-        pixels = [np.where(mask, shown(values, one.stretch), np.float32(0)) for (values, mask), one in zip(read, images, strict=True)]
-        return Seen(np.stack(pixels), np.stack([mask for _, mask in read]), tuple(_scene_of(one, scene, record) for one in images))
+        read = [_filled(raster, row, col, side) for raster in rasters]
+        pixels = np.stack([values for values, _ in read])
+        if cut_to_bytes:
+            pixels = (np.floor(pixels * _GREY_LEVELS) / _GREY_LEVELS).astype(np.float32)
+        return Seen(pixels, np.stack([mask for _, mask in read]), tuple(_scene_of(one, scene, record) for one in images))
 
     return seen
+
+
+def _filled(raster: SeenRaster, row: int, col: int, side: int) -> tuple[NDArray[np.float32], Mask]:
+    """A square of an image and where it has data; what has none is filled from around, for models were shown whole images only."""
+    pixels, mask = raster.read(row, col, side, side)
+    if mask.all():
+        return pixels, mask
+    rings = min(side, _MOST_RINGS)
+    wide = spread(*raster.read(row - rings, col - rings, side + 2 * rings, side + 2 * rings), rings)
+    return wide[:, rings : rings + side, rings : rings + side], mask
+
+
+def covered(request: Request, files: Mapping[str, Path]) -> Valid | None:
+    """Which pixels of the grid the condition images cover: those where any has data; None where there are no such images."""
+    images = [reference for reference in request.references if reference.role != "known"]
+    if not images:
+        return None
+    cells = request.grid
+    rasters = [SeenRaster(files[one.sha256], one, cells, resampling="nearest") for one in images]
+
+    def valid(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
+        masks = [raster.read(cells.row + row0, cells.col + col0, height, width)[1] for raster in rasters]
+        seen: NDArray[np.bool_] = np.logical_or.reduce(masks)
+        return seen
+
+    return valid
 
 
 def _scene_of(reference: Reference, scene: SceneMetadata, record: CatalogRecord) -> SceneMetadata:

@@ -27,6 +27,7 @@ from rsgeo.request import (
     GridRecord,
     ModelRecord,
     PromptRegion,
+    Reference,
     Request,
     RequestedScene,
     Sampler,
@@ -50,6 +51,7 @@ class Resolved:
 
     ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`). ``made`` are the facts of the run that made
     the file which the request was read from. ``files`` says where the files lie that the request names, by their hashes.
+    ``truth`` is an image that the result is compared with (`rsgeo.tasks.predict`); it decides no pixel.
     """
 
     request: Request
@@ -58,6 +60,7 @@ class Resolved:
     known: PlacedImage | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    truth: tuple[Reference, Path] | None = None
 
 
 def resolve(ask: Ask, task: Task = "generate") -> Resolved:
@@ -72,36 +75,52 @@ def resolve(ask: Ask, task: Task = "generate") -> Resolved:
         if given:
             raise InputError(f"{name} says what of a raster to make anew; give it to rsgeo inpaint or extend.")
     stored, made = _stored(ask)
-    files = references.found(stored.references if stored else (), ask.references)
     if stored is not None and stored.references:
         _stay_in_place(ask, stored)
         task = cast(Task, stored.task)
     record = _model(ask, stored, task)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
+    request = request_of(ask, stored, record, cells, area, task=task)
+    return checked(request, record, ask, made=made, files=references.found(request.references, ask.references))
+
+
+def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: GridRecord, area: AOI | None, **fields: Any) -> Request:
+    """The request for a grid and an area: what the ask leaves open is as in ``stored``, else the model's own. ``fields`` are further ones, or others.
+
+    Raises InputError for numbers that are out of range.
+    """
     sampler = _sampler(ask, stored, record)
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
-    request = Request(
-        task=task,
-        model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
-        grid=cells,
-        aoi=None if area is None else _same_area(area, stored),
-        prompt=_first(ask.prompt, stored.prompt if stored else None, ""),
-        negative_prompt=_first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
-        scene=_scene(ask, stored),
-        sampler=sampler,
-        seed=_seed(ask, stored, 1 if samples is None else samples.count),
-        samples=samples,
-        synthesis=synthesis,
-        regions=regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
-        references=stored.references if stored else (),
-    )
+    usual = {
+        "task": stored.task if stored else "generate",
+        "model": ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
+        "grid": cells,
+        "aoi": None if area is None else _same_area(area, stored),
+        "prompt": _first(ask.prompt, stored.prompt if stored else None, ""),
+        "negative_prompt": _first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
+        "scene": _scene(ask, stored),
+        "sampler": sampler,
+        "seed": _seed(ask, stored, 1 if samples is None else samples.count),
+        "samples": samples,
+        "synthesis": synthesis,
+        "regions": regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
+        "references": stored.references if stored else (),
+    }
+    return Request(**{**usual, **fields})
+
+
+def checked(request: Request, record: CatalogRecord, ask: Ask, **found: Any) -> Resolved:
+    """The resolved request, after its size was checked and what the model cannot see was said; ``found`` are further fields of `Resolved`.
+
+    Raises TooLargeError, or InputError where the area holds no pixel.
+    """
     # The mask is always rasterised from the stored area, so that a replay has the same one.
     kept = None if request.aoi is None else aois.from_record(request.aoi)
-    grid.check_size(cells, kept, ask.max_pixels)
+    grid.check_size(request.grid, kept, ask.max_pixels)
     _warn_of_untrained(request, record)
-    return Resolved(request, record, kept, made=made, files=files)
+    return Resolved(request, record, kept, **found)
 
 
 def load_request(path: str | Path) -> Request:
