@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "generate",
     "extend",
-    "superres",
-    "predict",
     "inpaint",
     "sweep",
+    "superres",
+    "predict",
     "verify",
     "describe",
     "load_pipeline",
@@ -87,6 +87,30 @@ def extend(existing: str | Path, out: str | Path | None = None, *, runtime: Runt
     return task(existing, Ask(**asked), out, runtime)
 
 
+def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make the pixels of a raster anew that ``mask`` (a raster, an area, or "nodata") marks; all others stay bit for bit.
+
+    ``asked`` are the fields of `Ask` that say the wish and the model, and ``mask_values``, ``bands`` and what reads an area. `Result.pixels` is of
+    the raster's own type, with one band more, last, that says which pixels were made; ``out`` is as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.inpaint import inpaint as task
+
+    return task(raster, Ask(mask=mask, **asked), out, runtime)
+
+
+def sweep(field: str, values: Sequence[str | float], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> SweepResult:
+    """Vary one field of the scene ("gsd", "date", "lon", "lat", "cloud_cover_percent") and see how much a model's pictures change.
+
+    ``asked`` are further fields of `rsgeo.tasks.sweep.SweepAsk`, such as ``prompt``, ``seed``, ``samples`` and ``model``. With ``out`` the pictures
+    are written there side by side, as a PNG that carries the marks. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.tasks.sweep import SweepAsk
+    from rsgeo.tasks.sweep import sweep as task
+
+    return task(SweepAsk(field, values, **asked), out, runtime)
+
+
 def superres(references: str | Path | Sequence[str | Path], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
     """Make a raster finer: its place in red, green and blue at ``gsd`` metres, on its lattice subdivided.
 
@@ -118,30 +142,6 @@ def predict(
     from rsgeo.tasks.predict import predict as task
 
     return task(references, Ask(**asked), out, runtime, truth=truth)
-
-
-def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, runtime: Runtime | None = None, **asked: Any) -> Result:
-    """Make the pixels of a raster anew that ``mask`` (a raster, an area, or "nodata") marks; all others stay bit for bit.
-
-    ``asked`` are the fields of `Ask` that say the wish and the model, and ``mask_values``, ``bands`` and what reads an area. `Result.pixels` is of
-    the raster's own type, with one band more, last, that says which pixels were made; ``out`` is as in `generate`. Raises `rsgeo.errors.RsgeoError`.
-    """
-    from rsgeo.request import Ask
-    from rsgeo.tasks.inpaint import inpaint as task
-
-    return task(raster, Ask(mask=mask, **asked), out, runtime)
-
-
-def sweep(field: str, values: Sequence[str | float], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> SweepResult:
-    """Vary one field of the scene ("gsd", "date", "lon", "lat", "cloud_cover_percent") and see how much a model's pictures change.
-
-    ``asked`` are further fields of `rsgeo.tasks.sweep.SweepAsk`, such as ``prompt``, ``seed``, ``samples`` and ``model``. With ``out`` the pictures
-    are written there side by side, as a PNG that carries the marks. Raises `rsgeo.errors.RsgeoError`.
-    """
-    from rsgeo.tasks.sweep import SweepAsk
-    from rsgeo.tasks.sweep import sweep as task
-
-    return task(SweepAsk(field, values, **asked), out, runtime)
 
 
 def __getattr__(name: str) -> Any:

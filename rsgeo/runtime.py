@@ -74,8 +74,8 @@ class Result:
     mask: np.ndarray[Any, Any] | None
     run: dict[str, Any]
     warnings: tuple[str, ...] = ()
-    report: dict[str, Any] | None = None
     names: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
 
     @property
     def bands(self) -> tuple[str, ...]:

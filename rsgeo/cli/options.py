@@ -124,7 +124,7 @@ conditioned_wish = several(
         metavar="default|economy|preview",
         help="How windows overlap: economy saves a seventh of the time where the best joins are not needed, preview is for looking only.",
     ),
-    click.option("--model", help="Name, folder or ZIP of a model; default that of the task (rsgeo models list)."),
+    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default that of the task."),
 )
 
 wish = several(

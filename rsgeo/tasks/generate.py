@@ -59,8 +59,9 @@ def run(resolved: Resolved, out: Path | None, runtime: Runtime) -> Result:
         for band in _with_known(_bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds]), resolved, joined):
             rows = slice(band.row0, band.row0 + band.pixels.shape[1])
             pixels[:, rows], mask[rows] = band.pixels, band.mask
-        measured, facts = report.of_pixels(resolved, pixels, mask), making.facts(settings)
-        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts, names=_names(joined), report=measured)
+        facts, names = making.facts(settings), _names(joined)
+        measured = report.of_pixels(resolved, pixels, mask)
+        return Result(request=request, geobox=geobox, path=None, pixels=pixels, mask=mask, run=facts, report=measured, names=names)
     distributed = runtime.workers is not None or runtime.dask is not None
     if pieces.is_small(len(request.worlds)) and not distributed:
         bands = _bands(resolved, pieces, settings, runtime, [MemoryStore() for _ in request.worlds])
@@ -130,8 +131,8 @@ def _write(
         for path in (out, *_beside(out, resolved)):
             path.unlink(missing_ok=True)
         raise
-    facts = dict(writer.marks.run)
-    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=facts, names=_names(joined), report=measured)
+    facts, names = dict(writer.marks.run), _names(joined)
+    return Result(request=request, geobox=geobox, path=out, pixels=None, mask=None, run=facts, report=measured, names=names)
 
 
 def _names(joined: Composite | None) -> tuple[str, ...]:
@@ -207,10 +208,10 @@ def _bands_of_workers(resolved: Resolved, pieces: Graph, runtime: Runtime, store
 def _check_outputs(out: Path, resolved: Resolved, geobox: GeoBox, layout: Layout, runtime: Runtime) -> None:
     """Refuse before any work what could not be written after it."""
     request, itemsize = resolved.request, np.dtype(layout.dtype).itemsize
+    exact = any(reference.role == "known" for reference in request.references)
     if any(out.exists() and out.samefile(path) for path in resolved.files.values()):
         raise OutputError(f"{out} is read for the picture; give it another name.")
-    stays = any(reference.role == "known" for reference in request.references)
-    raster.cog_options(runtime.creation_options, bands=len(layout.names), itemsize=itemsize, exact=stays)
+    raster.cog_options(runtime.creation_options, bands=len(layout.names), itemsize=itemsize, exact=exact)
     if runtime.preview is not None:
         preview.check_preview(runtime.preview, overwrite=runtime.overwrite)
     needed = raster.DISK_FACTOR * itemsize * raster.raw_bytes(geobox, len(layout.names))

@@ -17,11 +17,11 @@ from rsgeo.errors import AreaError, InputError, RsgeoWarning
 from rsgeo.geo import aoi as aois
 from rsgeo.geo.known_raster import KnownRaster
 from rsgeo.geo.layout import Layout
+from rsgeo.geo.optical import sha256
 from rsgeo.geo.raster_open import open_raster, regular_file, sniff_driver
 from rsgeo.geo.raster_read import Mask
 from rsgeo.request import COLOURS, Ask, MaskRecord, Reference
 from rsgeo.runtime import Result, Runtime
-from rsgeo.tasks import references
 from rsgeo.tasks.composite import Composite
 from rsgeo.tasks.generate import run
 from rsgeo.tasks.resolve import Resolved, resolve
@@ -76,7 +76,7 @@ def with_known(base: Resolved, path: Path, bands: tuple[int, ...], mask: MaskRec
     with open_raster(path) as dataset:
         layout = Layout.of_raster(dataset).without_generated()
     chosen = _colours(path, layout, bands)
-    record = Reference(role="known", sha256=references.sha256_of(path), name=path.name, bands=chosen, stretch=((0.0, 1.0),) * 3, mask=mask)
+    record = Reference(role="known", sha256=sha256(path), name=path.name, bands=chosen, stretch=((0.0, 1.0),) * 3, mask=mask)
     files = {record.sha256: path}
     if mask_path is not None and mask is not None and mask.sha256 is not None:
         files[mask.sha256] = mask_path
@@ -106,7 +106,7 @@ def _mask(ask: Ask) -> tuple[MaskRecord, Path | None]:
         with open_raster(raster) as dataset:
             if dataset.count > 1:
                 warnings.warn(f"{raster.name} has {dataset.count} bands; the first is the mask.", RsgeoWarning, stacklevel=4)
-        return MaskRecord(kind="raster", sha256=references.sha256_of(raster), name=raster.name, values=tuple(sorted(set(ask.mask_values)))), raster
+        return MaskRecord(kind="raster", sha256=sha256(raster), name=raster.name, values=tuple(sorted(set(ask.mask_values)))), raster
     if isinstance(mask, str) and mask == NODATA:
         return MaskRecord(kind="nodata"), None
     area = aois.of(mask, layer=ask.layer, where=ask.where, crs=ask.aoi_crs, buffer_m=ask.buffer_m)

@@ -33,6 +33,8 @@ _WHOLLY_SEEN = 0.999
 
 def of_file(resolved: Resolved, out: Path) -> dict[str, Any] | None:
     """`measured` of a picture that was written."""
+    if not is_due(resolved):
+        return None
     cells = resolved.request.grid
     return measured(resolved, PlacedImage(out, 0, 0, (len(resolved.request.bands), cells.height, cells.width)).read)
 

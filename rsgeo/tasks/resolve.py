@@ -75,7 +75,6 @@ def resolve(ask: Ask, task: Task = "generate") -> Resolved:
         if given:
             raise InputError(f"{name} says what of a raster to make anew; give it to rsgeo inpaint or extend.")
     stored, made = _stored(ask)
-    files = references.found(stored.references if stored else (), ask.references)
     if stored is not None and stored.references:
         _stay_in_place(ask, stored)
         task = cast(Task, stored.task)
@@ -83,7 +82,7 @@ def resolve(ask: Ask, task: Task = "generate") -> Resolved:
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     request = request_of(ask, stored, record, cells, area, task=task)
-    return checked(request, record, ask, made=made, files=files)
+    return checked(request, record, ask, made=made, files=references.found(request.references, ask.references))
 
 
 def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: GridRecord, area: AOI | None, **fields: Any) -> Request:
@@ -95,7 +94,7 @@ def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: G
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     usual = {
-        "task": "generate",
+        "task": stored.task if stored else "generate",
         "model": ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
         "grid": cells,
         "aoi": None if area is None else _same_area(area, stored),

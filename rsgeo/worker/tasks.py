@@ -31,6 +31,12 @@ class AskedExtension(Asked):
     existing: str
 
 
+class AskedInpainting(Asked):
+    """``raster`` is what is made anew where the ask's mask says so."""
+
+    raster: str
+
+
 class AskedSuperres(Asked):
     """``references``: a raster or Sentinel-2 product, the first of which is refined."""
 
@@ -42,12 +48,6 @@ class AskedPrediction(Asked):
 
     references: tuple[str, ...] = Field(min_length=1)
     truth: str | None = None
-
-
-class AskedInpainting(Asked):
-    """``raster`` is what is made anew where the ask's mask says so."""
-
-    raster: str
 
 
 def _generate(asked: Asked) -> Resolved:
@@ -62,6 +62,12 @@ def _extend(asked: AskedExtension) -> Resolved:
     return resolve_extension(Path(asked.existing), _ask(asked))
 
 
+def _inpaint(asked: AskedInpainting) -> Resolved:
+    from rsgeo.tasks.inpaint import resolve_inpainting
+
+    return resolve_inpainting(Path(asked.raster), _ask(asked))
+
+
 def _superres(asked: AskedSuperres) -> Resolved:
     from rsgeo.tasks.superres import resolve_superres
 
@@ -72,12 +78,6 @@ def _predict(asked: AskedPrediction) -> Resolved:
     from rsgeo.tasks.predict import resolve_prediction
 
     return resolve_prediction(asked.references, _ask(asked), truth=asked.truth)
-
-
-def _inpaint(asked: AskedInpainting) -> Resolved:
-    from rsgeo.tasks.inpaint import resolve_inpainting
-
-    return resolve_inpainting(Path(asked.raster), _ask(asked))
 
 
 TASKS = {
