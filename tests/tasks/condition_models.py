@@ -19,17 +19,17 @@ from rsgeo.models.sat_unet import SatUNet
 DIFFUSIONSAT = Path(__file__).parents[1] / "data" / "diffusionsat"
 
 
-def add_superres(home: Path) -> str:
+def add_superres(home: Path, name: str = "test-superres", *, keeps_means: bool = False) -> str:
     """A ControlNet of rsgeo-mini's own kind, whose last layers are not the zeros of an untrained one. Gives its name."""
     torch.manual_seed(0)
     unet = load_module(SatUNet, catalog.EMBEDDED / "rsgeo-mini" / "unet")
-    net = SatControlNet.from_unet(unet, conditioning_in_channels=3, conditioning_scale=4, latent_factor=4)
+    net = SatControlNet.from_unet(unet, conditioning_in_channels=3, conditioning_scale=4, latent_factor=4, keeps_means=keeps_means)
     for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(zero.weight, std=0.05)
     condition = {"bands": ["red", "green", "blue"], "scale": 4}
-    folder = _record(home / "models" / "test-superres", base="rsgeo-mini", tasks=["superres"], default_for=["superres"], condition=condition)
+    folder = _record(home / "models" / name, base="rsgeo-mini", tasks=["superres"], default_for=[], condition=condition)
     net.save_pretrained(folder / "controlnet")
-    return _calibrated("test-superres")
+    return _calibrated(name)
 
 
 def add_diffusionsat(home: Path) -> tuple[str, str]:
