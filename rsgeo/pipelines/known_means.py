@@ -38,9 +38,9 @@ def hold_means(
     return moved
 
 
-def means_of(images: torch.Tensor, side: int) -> torch.Tensor:
-    """The mean colours that condition images say cells have: (batch, 3, height, width) in [0, 1] -> (batch, 3, side, side) in [-1, 1].
+def means_of(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The mean colours that condition images say cells have: (batch, 3, height, width) in [0, 1] -> (batch, 3, *size) in [-1, 1].
 
     Each cell shows one pixel or more of them.
     """
-    return functional.adaptive_avg_pool2d(images, side) * 2 - 1
+    return functional.adaptive_avg_pool2d(images, size) * 2 - 1

@@ -16,7 +16,6 @@ from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
 from rsgeo.pipelines import schedulers, text
 from rsgeo.pipelines.known_cells import replace_known, whole_cells
-from rsgeo.pipelines.known_means import hold_means, means_of
 from rsgeo.pipelines.sat_controlnet_pipeline import Control, SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
@@ -31,14 +30,12 @@ class Conditions:
 
     ``wish`` and, under guidance, ``blank`` are keyword arguments of the network. ``cells`` (window, channel, tile, tile) are the given pixels in
     latents; ``given`` (window, 1, tile, tile) is True where all pixels of a cell are given. Both are None where nothing is.
-    ``means`` (window, 3, tile, tile) are the mean colours that cells have to have, None where they are free.
     """
 
     wish: dict[str, Any]
     blank: dict[str, Any] | None
     cells: torch.Tensor | None = None
     given: torch.Tensor | None = None
-    means: torch.Tensor | None = None
 
 
 class _Phase:
@@ -113,15 +110,7 @@ class LatentLevel:
         if self.sampler.guidance_scale > 1.0:
             unwished = self._embed([self.negative_prompt] * len(prompts))
             blank = pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
-        if known is not None:
-            return Conditions(wish, blank, *self._given(known))
-        return Conditions(wish, blank, means=self._means(wish.get("control")))
-
-    def _means(self, control: Control | None) -> torch.Tensor | None:
-        """The mean colours of cells that condition images say, where the model is to hold them."""
-        if control is None or not self.pipeline.controlnet.config.get("keeps_means", False):
-            return None
-        return means_of(control.images, self.tile)
+        return Conditions(wish, blank) if known is None else Conditions(wish, blank, *self._given(known))
 
     def _given(self, known: Sequence[Known]) -> tuple[torch.Tensor, torch.Tensor]:
         """The given pixels as cells, and which cells hold nothing else."""
@@ -166,12 +155,10 @@ class LatentLevel:
     def predict(self, cells: torch.Tensor, step: int, conditions: Conditions) -> torch.Tensor:
         scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
         output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, self.sampler.guidance_scale)
-        alpha = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
-        noise = {"alpha": alpha, "sigma": self.noise_levels[step] * alpha, "prediction_type": self._predicts}
         if conditions.cells is not None and conditions.given is not None:
+            alpha = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
+            noise = {"alpha": alpha, "sigma": self.noise_levels[step] * alpha, "prediction_type": self._predicts}
             output = replace_known(output, scaled, conditions.cells, conditions.given, **noise)
-        if conditions.means is not None:
-            output = hold_means(output, scaled, self.pipeline.vae, conditions.means, **noise)
         return output
 
     def solver(self, first: int, last: int) -> _Phase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rsgeo.tasks.resolve import Resolved
 
 Numbers = NDArray[Any]
+
+_BYTES_AT_ONCE = 2**25
 
 
 class Composite:
@@ -78,6 +81,14 @@ class Composite:
                 " give it one (gdal_edit.py -a_nodata), or take red, green and blue only (gdal_translate -b)."
             )
         warnings.warn(f"Only red, green and blue are made; in {names} the made pixels are nodata ({self.own.nodata:g}).", RsgeoWarning, stacklevel=3)
+
+    def joined(self, band: Band) -> Iterator[Band]:
+        """`join` of some rows at a time, for a raster may have many and wide bands."""
+        height, width = band.mask.shape
+        rows = max(1, _BYTES_AT_ONCE // (width * len(self.layout.names) * np.dtype(self.layout.dtype).itemsize))
+        for first in range(0, height, rows):
+            cut = slice(first, first + rows)
+            yield self.join(replace(band, row0=band.row0 + first, pixels=band.pixels[:, cut], mask=band.mask[cut]))
 
     def join(self, band: Band) -> Band:
         """The rows of all bands in the raster's own type, and where they are valid."""

@@ -176,7 +176,7 @@ def _with_known(bands: Iterator[Band], resolved: Resolved, joined: Composite | N
     known = resolved.known
     for band in bands:
         if joined is not None:
-            yield joined.join(band)
+            yield from joined.joined(band)
             continue
         if known is not None:
             pixels, there = known.read(band.row0, 0, *band.mask.shape)

@@ -4,8 +4,8 @@
 
 DIR (default RSGEO_SHARED_DATA) holds ``eurosat`` and ``series``. Discs are made anew in mosaics of held-out EuroSAT tiles and in NAIP pictures, and
 mosaics and pictures are extended on all sides. The gradient from observed to made pixels is divided by the mean of those among observed and among
-made pixels up to 8 px off: 1 means that nothing shows. Beside it stands the same of the picture before anything was made, and of another world pasted
-into the discs, whose edge has to show.
+made pixels up to 8 px off, and by that among made pixels alone: 1 means that nothing shows. Beside it stands the same of the picture before
+anything was made, and of another world pasted into the discs, whose edge has to show.
 
 Half of each of some held-out tiles is made anew, without a prompt and with that of its class: how often does the judge (`training/judge`) still see
 what it saw in the whole tile? Last, the clouds of a Sentinel-2 picture are filled and compared with the same ground three days later, beside the
@@ -56,8 +56,8 @@ def near(mask: Mask, reach: int = NEAR) -> Mask:
     return wide
 
 
-def edge_ratio(pixels: Picture, made: Mask) -> float:
-    """Gradient from observed to made pixels over the mean of those within each of both, near the edge."""
+def edge_ratio(pixels: Picture, made: Mask) -> tuple[float, float]:
+    """Gradient from observed to made pixels over the mean of those within each of both, near the edge; and over that within made ones alone."""
     across, within = [], {True: [], False: []}
     close = near(made) & near(~made)
     for axis in (0, 1):
@@ -67,8 +67,9 @@ def edge_ratio(pixels: Picture, made: Mask) -> float:
         across.append(steps[first != second])
         for side in (True, False):
             within[side].append(steps[at & (first == second) & (first == side)])
-    inside = np.mean([np.concatenate(parts).mean() for parts in within.values()])
-    return float(np.concatenate(across).mean() / inside)
+    level = {side: np.concatenate(parts).mean() for side, parts in within.items()}
+    step = np.concatenate(across).mean()
+    return float(2 * step / (level[True] + level[False])), float(step / level[True])
 
 
 def discs(height: int, width: int, number: int) -> Mask:
@@ -111,7 +112,12 @@ def edges(kind: str, rasters: list[Path], folder: Path, settings: dict[str, obje
         ).pixels
         extended.append(edge_ratio(wide[:3], wide[-1] == 1))
     rows = {"inpainted": inpainted, "extended": extended, "as it was": before, "another world pasted": pasted}
-    return [[kind, name, f"{np.mean(values):.3f}", f"{np.max(values):.3f}", str(len(values))] for name, values in rows.items() if values]
+    table_rows = []
+    for name, values in rows.items():
+        if values:
+            both, made = np.array(values).T
+            table_rows.append([kind, name, f"{both.mean():.3f}", f"{both.max():.3f}", f"{made.mean():.3f}", str(len(values))])
+    return table_rows
 
 
 def mosaic(tiles: list[Picture], side: int = 3) -> Picture:
@@ -185,7 +191,7 @@ def main() -> None:
         rows = edges("EuroSAT", rasters, folder, settings)
         naip = sorted((options.data / "series" / "naip_4709963").glob("*.tif"))
         rows += edges("NAIP, 5 m", naip[:1] if options.quick else naip, folder, settings)
-        print(table(("pictures", "edge", "gradient ratio", "worst picture", "pictures of it"), rows))
+        print(table(("pictures", "edge", "over both sides", "worst picture", "over the made side", "pictures of it"), rows))
         kept = {prompt: kept_classes(chosen[9 * count :], tiles[9 * count :], folder, settings, prompt) for prompt in (False, True)}
     words = {False: "half made anew, no prompt", True: "half made anew, prompt of its class"}
     rows = [[words[prompt], f"{100 * share:.0f} %"] for prompt, (share, _) in kept.items()]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
+from torch.nn import functional
 
 from rsgeo.hub import catalog
+from rsgeo.hub.load import load_pipeline
 from rsgeo.models.loading import load_module
 from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.pipelines.known_means import hold_means, means_of
+from rsgeo.pipelines.sat_controlnet_pipeline import SatControlNetPipeline
 
 
 @pytest.fixture(scope="module")
@@ -45,5 +50,21 @@ def test_another_prediction_is_refused(codec: PatchCodec) -> None:
 
 def test_a_cell_has_the_mean_of_its_pixels() -> None:
     images = torch.arange(16.0).view(1, 1, 4, 4).expand(1, 3, 4, 4) / 16
-    assert torch.equal(means_of(images, 4), images * 2 - 1)
-    assert torch.allclose(means_of(images, 2)[0, 0], torch.tensor([[2.5, 4.5], [10.5, 12.5]]) / 8 - 1)
+    assert torch.equal(means_of(images, (4, 4)), images * 2 - 1)
+    assert torch.allclose(means_of(images, (2, 2))[0, 0], torch.tensor([[2.5, 4.5], [10.5, 12.5]]) / 8 - 1)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler])
+def test_a_picture_has_the_means_that_it_was_shown_whatever_the_solver(scheduler: type[SchedulerMixin]) -> None:
+    mini = load_pipeline("rsgeo-mini", device="cpu")
+    settings = {"conditioning_in_channels": 3, "conditioning_scale": 4, "latent_factor": 4, "use_metadata": False}
+    parts = {**mini.components, "scheduler": scheduler.from_config(mini.scheduler.config, clip_sample=False)}
+    low = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    apart = []
+    for keeps in (True, False):
+        net = SatControlNet.from_unet(mini.unet, keeps_means=keeps, conditioning_embedding_out_channels=[8, 8], **settings).eval()
+        pipeline = SatControlNetPipeline(**parts, controlnet=net)
+        pipeline.set_progress_bar_config(disable=True)
+        made = pipeline("", low, num_inference_steps=4, generator=torch.Generator().manual_seed(1), output_type="latent").images
+        apart.append((functional.avg_pool2d(pipeline.decode(made), 4) - (low * 2 - 1)).abs().max())
+    assert apart[0] < 0.01 < apart[1]

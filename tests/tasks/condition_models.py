@@ -1,4 +1,4 @@
-"""Models that see images, with random weights, in a home of their own: what tests of superres and predict run on."""
+"""Models that see images, with random weights, in a home of their own: what tests of superres, predict and inpaint run on."""
 
 from __future__ import annotations
 
@@ -21,13 +21,24 @@ DIFFUSIONSAT = Path(__file__).parents[1] / "data" / "diffusionsat"
 
 def add_superres(home: Path, name: str = "test-superres", *, keeps_means: bool = False) -> str:
     """A ControlNet of rsgeo-mini's own kind, whose last layers are not the zeros of an untrained one. Gives its name."""
+    condition = {"bands": ["red", "green", "blue"], "scale": 4}
+    return _add_mini(home, name, condition, keeps_means=keeps_means, tasks=["superres"], default_for=[])
+
+
+def add_inpaint(home: Path) -> str:
+    """The same for pixels that are given, with their mask. Gives its name."""
+    condition = {"bands": ["red", "green", "blue", "known"], "scale": 1}
+    return _add_mini(home, "test-inpaint", condition, tasks=["inpaint", "extend"], default_for=[])
+
+
+def _add_mini(home: Path, name: str, condition: dict[str, Any], *, keeps_means: bool = False, **tasks: list[str]) -> str:
     torch.manual_seed(0)
     unet = load_module(SatUNet, catalog.EMBEDDED / "rsgeo-mini" / "unet")
-    net = SatControlNet.from_unet(unet, conditioning_in_channels=3, conditioning_scale=4, latent_factor=4, keeps_means=keeps_means)
+    settings = {"conditioning_in_channels": len(condition["bands"]), "conditioning_scale": condition["scale"], "latent_factor": 4}
+    net = SatControlNet.from_unet(unet, **settings, keeps_means=keeps_means)
     for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(zero.weight, std=0.05)
-    condition = {"bands": ["red", "green", "blue"], "scale": 4}
-    folder = _record(home / "models" / name, base="rsgeo-mini", tasks=["superres"], default_for=[], condition=condition)
+    folder = _record(home / "models" / name, base="rsgeo-mini", condition=condition, **tasks)
     net.save_pretrained(folder / "controlnet")
     return _calibrated(name)
 

@@ -193,6 +193,27 @@ def test_what_lies_round_the_mask_decides_what_is_made(raster: Make, clouds: Mak
     assert not np.array_equal(one[:3, 10:20, 10:20], rsgeo.inpaint(other, mask=mask, **QUICK).pixels[:3, 10:20, 10:20])
 
 
+def test_a_controlnet_sees_the_given_pixels_and_makes_one_world(raster: Make, condition_models_at_hand: Path) -> None:
+    source = raster(names=("red", "green", "blue"), nodata=0)
+    model, runtime = {"model": "test-inpaint", **QUICK}, rsgeo.Runtime(keep_loaded=True, batch_size=8, dtype="fp32")
+
+    def extended(west: int, east: int, **other: Any) -> tuple[np.ndarray, int, int]:
+        bounds = (west, 5_099_600, east, 5_099_950)
+        result = rsgeo.extend(source, bounds=bounds, aoi_crs=CRS, runtime=runtime, **{**model, **other})
+        place = result.geobox.affine
+        return result.pixels, round((place.f - 5_100_001) / -10), round((place.c - 500_003) / 10)
+
+    # Two areas beyond the raster agree where they overlap, as does a preview of the one.
+    one, row_1, col_1 = extended(500_200, 500_600)
+    two, row_2, col_2 = extended(500_350, 500_800)
+    assert (row_1, col_1, row_2, col_2) == (0, 0, 0, 0)
+    height, width = (min(sides) for sides in zip(one.shape[1:], two.shape[1:], strict=True))
+    both = (one[3, :height, :width] == 1) & (two[3, :height, :width] == 1)
+    assert both.sum() > 300 and np.array_equal(one[:3, :height, :width][:, both], two[:3, :height, :width][:, both])
+    plain, _, _ = extended(500_200, 500_600, model="rsgeo-mini")
+    assert not np.array_equal(plain[:3], one[:3]) and np.array_equal(plain[:3, :30, :40], one[:3, :30, :40])
+
+
 def test_several_worlds_of_what_might_be_there(raster: Make, clouds: Make) -> None:
     source, mask = raster(names=("red", "green", "blue"), nodata=0), clouds()
     marked, old = numbers(mask)[0] != 0, numbers(source)
