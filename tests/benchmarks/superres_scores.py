@@ -209,11 +209,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="fp32")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RSGEO_SHARED_DATA", "../shared/data")) / "eurosat")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RSGEO_SHARED_DATA", "missing")) / "eurosat", help="packed EuroSAT")
     parser.add_argument("--judge", type=Path, default=JUDGE)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--sheet", type=Path, help="write a picture of some tiles: input, bicubic, model, truth")
     options = parser.parse_args()
+    if not (options.data / "metadata.csv").is_file():
+        raise SystemExit(f"there are no packed tiles in {options.data}; set RSGEO_SHARED_DATA or give --data")
 
     tiles, rows = read(options.data, options.tiles, options.seed)
     tiles, others = tiles[: options.tiles], tiles[options.tiles :]

@@ -21,7 +21,6 @@ import rsgeo
 from rsgeo.cli import main
 from rsgeo.errors import AreaError, InputError, ModelError, RsgeoWarning
 from rsgeo.geo import grid, provenance
-from rsgeo.hub import catalog
 from rsgeo.request import Ask
 from rsgeo.tasks import references, report
 from rsgeo.tasks.resolve import Resolved
@@ -334,5 +333,10 @@ def test_nothing_is_measured_of_what_refines_nothing(make: Callable[..., rsgeo.R
     assert make().report is None
 
 
-def test_the_embedded_model_is_the_default_once_it_is_there() -> None:
-    assert catalog.for_task("superres").name in ("test-superres", "rsgeo-mini-superres")
+def test_a_model_that_holds_means_is_consistent_whatever_it_paints(clip: Path) -> None:
+    """Weights are random here: what the raster says is kept by the solver and no matter of training."""
+    result = rsgeo.superres(clip, **{**QUICK, "model": "test-means", "num_inference_steps": 2})
+    assert result.report is not None and result.pixels is not None
+    found = result.report["consistency"]
+    assert max(found["rmse"].values()) < 1 and found["spectral_angle_deg"]["percentile_95"] < 1
+    assert result.pixels.std() > 5
