@@ -101,10 +101,8 @@ def main() -> None:
     scheduler = DPMSolverMultistepScheduler.from_pretrained(args.base / "scheduler")
     alphas = scheduler.alphas_cumprod.double()
     levels = ((1 - alphas) / alphas).sqrt().log().float()
-    if args.init:
-        controlnet = load_module(SatControlNet, args.init)
-    else:
-        controlnet = SatControlNet.from_unet(unet, latent_factor=factor, **config["controlnet"])
+    fresh = {"latent_factor": factor, **config["controlnet"]}
+    controlnet = load_module(SatControlNet, args.init) if args.init else SatControlNet.from_unet(unet, **fresh)
     print(f"ControlNet {sum(p.numel() for p in controlnet.parameters()) / 1e6:.2f} million parameters", flush=True)
 
     controlled = Controlled(unet, text_encoder, controlnet.train())

@@ -18,7 +18,8 @@ _PICTURES = VaeImageProcessor(vae_scale_factor=1, do_convert_rgb=True)
 class SatImg2ImgPipeline(SatPipeline):
     """Image to image with any single-image checkpoint (Meng et al., SDEdit, ICLR 2022): noise is added to a picture, and taken away.
 
-    ``SatImg2ImgPipeline.from_pipe(pipeline)`` makes one of any `SatPipeline`, without copying weights.
+    ``SatImg2ImgPipeline(**pipeline.components)`` makes one of any `SatPipeline`, without copying weights; so does diffusers' ``from_pipe``, which
+    casts them to float32 unless it is told a ``dtype``.
     """
 
     @torch.no_grad()

@@ -21,7 +21,8 @@ _MASKS = VaeImageProcessor(vae_scale_factor=1, do_normalize=False, do_binarize=T
 class SatInpaintPipeline(SatPipeline):
     """Inpainting by mask with any single-image checkpoint: the network is taken to predict the known cells (`rsgeo.pipelines.known_cells`).
 
-    ``SatInpaintPipeline.from_pipe(pipeline)`` makes one of any `SatPipeline`, without copying weights. A cell is known if all its pixels are.
+    ``SatInpaintPipeline(**pipeline.components)`` makes one of any `SatPipeline`, without copying weights; so does diffusers' ``from_pipe``, which
+    casts them to float32 unless it is told a ``dtype``. A cell is known if all its pixels are.
     """
 
     @torch.no_grad()

@@ -352,7 +352,9 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         if not self.reads_metadata:
             return None
         if metadata is None:
-            listed = [scenes or SceneMetadata()] if scenes is None or isinstance(scenes, SceneMetadata) else scenes
+            listed = [scenes or SceneMetadata()] * prompts if scenes is None or isinstance(scenes, SceneMetadata) else scenes
+            if len(listed) not in (prompts, prompts * images):
+                raise ValueError(f"as many scenes as prompts are needed, got {len(listed)} for {prompts}")
             rows = torch.from_numpy(encoding.encode(listed, self.unet.config.metadata_encoding)).to(device)
             return spread("scenes", rows, prompts, images)
         rows = torch.as_tensor(metadata, dtype=torch.float32, device=device)

@@ -81,7 +81,7 @@ def kind(pipeline: SatPipeline, cls: type[SatPipeline]) -> tuple[Any, dict[str, 
                 weight.data.copy_(0.05 * torch.randn(weight.shape, generator=generator))
         return quiet(cls(**pipeline.components, controlnet=net.eval())), {"image": image}
     needs = {SatPipeline: {}, SatImg2ImgPipeline: {"image": image}, SatInpaintPipeline: {"image": image, "mask_image": mask}}
-    return quiet(cls.from_pipe(pipeline)), needs[cls]
+    return quiet(cls(**pipeline.components)), needs[cls]
 
 
 def test_the_arguments_of_stable_diffusion_are_a_subset() -> None:
