@@ -49,7 +49,7 @@ def show_(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_facts(record), indent=2, ensure_ascii=False))
         return
-    click.echo(show.model(record, at_hand=catalog.is_at_hand(record)))
+    click.echo(show.model(record))
 
 
 @command.command("add", short_help="Give a model that you have a name.")
@@ -65,11 +65,11 @@ def show_(name: str, as_json: bool) -> None:
 @click.option("--gsd-max", type=click.FloatRange(min=0, min_open=True), metavar="METRES", help="Coarsest GSD of its training.")
 @click.argument("name")
 @click.argument("path", type=_EXISTING)
-def add(name: str, path: Path, base: str | None, tile: int | None, **stated: Any) -> None:
+def add(name: str, path: Path, base: str | None, **stated: Any) -> None:
     """Give the model at PATH the name NAME. A folder stays where it is; a ZIP is unpacked. What the options do not state is told from its files."""
     from rsgeo.hub import registry
 
-    click.echo(show.model(registry.add(name, path, base=base, tile=tile, **stated), at_hand=True))
+    click.echo(show.model(registry.add(name, path, base=base, **stated)))
 
 
 @command.command("fetch", short_help="Download a published model.")
@@ -95,7 +95,7 @@ def fetch(name: str, yes: bool, from_file: Path | None) -> None:
     else:
         with show.bytes_done() as progress:
             found = fetching.fetch(name, from_file=from_file, consent=lambda record: agreed(show.offer(record)), progress=progress)
-    click.echo(show.model(found, at_hand=True))
+    click.echo(show.model(found))
 
 
 @command.command("convert", short_help="Write a model in rsgeo's layout.")
@@ -113,7 +113,7 @@ def convert(path: str, out: Path, base: str | None, checkpoint: str | None, dtyp
     PATH may also be a training checkpoint of RSDiff (.pt): the whole file, one of the super-resolution stage with the base stage's as --base, or the
     base stage's alone.
 
-    
+    \b
     rsgeo models convert ckpt_sr_ep650_step89050.pt rsdiff --text-encoder t5-base
     """
     from rsgeo.hub import convert as converting
@@ -129,7 +129,7 @@ def convert(path: str, out: Path, base: str | None, checkpoint: str | None, dtyp
         return
     if given := [name.replace("_", "-") for name, value in trained.items() if value is not None]:
         raise click.UsageError(f"--{given[0]} is for a training checkpoint of RSDiff (.pt), which {path} is not.")
-    click.echo(show.model(converting.convert(path, out, base=base, checkpoint=checkpoint, dtype=dtype), at_hand=True))
+    click.echo(show.model(converting.convert(path, out, base=base, checkpoint=checkpoint, dtype=dtype)))
 
 
 @command.command("verify", short_help="Check a model's files against its pinned hash.")

@@ -287,19 +287,23 @@ def converted(found: Converted) -> str:
     return rows([("written", str(found.folder)), *stages, ("weights", kind + steps), ("guidance", guidance)])
 
 
-def model(record: CatalogRecord, *, at_hand: bool) -> str:
+def model(record: CatalogRecord) -> str:
     """What is known of a model."""
     from rsgeo import encoding
+    from rsgeo.hub import catalog
 
     archive, sees = record.archive, record.condition
-    pairs = [("model", f"{record.name}: {record.title}"), ("files", str(record.folder) if at_hand else "not here")]
+    pairs = [("model", f"{record.name}: {record.title}"), ("files", str(record.folder) if catalog.is_at_hand(record) else "not here")]
     if archive is not None:
         size = "size unknown" if archive.bytes is None else f"{archive.bytes / 1e9:.2f} GB"
         pairs += [("archive", archive.url), ("", f"{size}, SHA-256 {archive.sha256 or 'unknown until it was fetched once'}")]
     defaults = f" (default for {', '.join(record.default_for)})" if record.default_for else ""
     pairs += [("licence", record.licence), ("tasks", ", ".join(record.tasks) + defaults)]
     if record.base is not None:
-        pairs.append(("works with", f"the UNet of {record.base}" + (f", {record.base_checkpoint}" if record.base_checkpoint else "")))
+        base = catalog.base_of(record)
+        checkpoint = f", {base.checkpoint}" if base.checkpoint else ""
+        missing = "" if catalog.is_at_hand(base) else f" (not here; rsgeo models fetch {base.name})"
+        pairs.append(("works with", f"the UNet of {base.name}{checkpoint}{missing}"))
     if sees is not None:
         images = "a dated series of images" if sees.series else "one image" if sees.images == 1 else f"{sees.images} images"
         pairs.append(("sees", f"{images} of {', '.join(sees.bands)}; {sees.scale} px of the picture for one of theirs"))

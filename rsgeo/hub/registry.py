@@ -79,12 +79,17 @@ def _known_as(name: str, where: Path, archive: str, base: str | None) -> Catalog
 
 def _settle(folder: Path, name: str, record: CatalogRecord, stated: dict[str, Any]) -> CatalogRecord:
     """Write the record into a folder that is still being made, and give it as it will be found."""
+    if "tile" in stated and record.decoder_tile is not None:
+        stated = {**stated, "decoder_tile": stated["tile"], "decoder_stride": stated["tile"] * 3 // 4}
     values = {**record.model_dump(exclude={"sha256"}), **stated, "name": name}
     try:
         settled = CatalogRecord.model_validate(values)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"The {where} that was stated for {name} cannot be: {error.errors()[0]['msg']}.") from error
+    if not settled.gsd_min <= settled.gsd_native <= settled.gsd_max:
+        said = f"{settled.gsd_min:g}, {settled.gsd_native:g} and {settled.gsd_max:g} m"
+        raise InputError(f"The finest, the native and the coarsest GSD of {name} would be {said}; state all three in that order.")
     here = settled.model_copy(update={"folder": Path(settled.files or folder)})
     write_record(settled.model_copy(update={"sha256": catalog.files_sha256(here)}), folder)
     home = places.models() / name

@@ -31,6 +31,7 @@ class TestAdd:
         record = registry.add("paris", folder, licence="CC0", gsd_min=0.5, tile=8)
         assert record == catalog.find("paris") and record.folder == folder and record.address == "paris"
         assert (record.licence, record.gsd_min, record.gsd_max, record.tile) == ("CC0", 0.5, 5.0, 8)
+        assert (record.decoder_tile, record.decoder_stride) == (8, 6)
         assert [path.name for path in (home / "paris").iterdir()] == ["meta.json"]
         written = json.loads((home / "paris" / "meta.json").read_text())
         assert written["sha256"] == catalog.files_sha256(record) and written["files"] == str(folder)
@@ -72,6 +73,11 @@ class TestAdd:
     def test_names_that_cannot_be(self, home: Path, folder: Path, name: str, words: str) -> None:
         with pytest.raises(InputError, match=words):
             registry.add(name, folder)
+        assert list(home.iterdir()) == []
+
+    def test_gsds_that_cannot_be(self, home: Path, folder: Path) -> None:
+        with pytest.raises(InputError, match=r"would be 0\.3, 8 and 5 m; state all three"):
+            registry.add("paris", folder, gsd_native=8.0)
         assert list(home.iterdir()) == []
 
     def test_twice_is_refused(self, home: Path, folder: Path) -> None:
