@@ -147,7 +147,7 @@ class Mark:
         made, typed = result.get("request") or {}, asked.get("ask", {})
         model = (made.get("model") or {}).get("name") or typed.get("model") or "rsgeo"
         words, licence = str(made.get("prompt") or typed.get("prompt") or ""), str(result.get("licence") or "")
-        return cls(words, str(model), result.get("seed"), licence, bool(made.get("references")))
+        return cls(words, str(model), result.get("seed"), licence, any(one.get("role") == "known" for one in made.get("references") or ()))
 
     def put_on(self, layer: QgsRasterLayer) -> None:
         """Name, colours and metadata: whoever sees the layer in QGIS sees that it is synthetic."""

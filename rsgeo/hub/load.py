@@ -151,9 +151,10 @@ def _controlnet(record: CatalogRecord, folder: Path, dtype: torch.dtype) -> Any:
 def _add_adapter(unet: Any, path: Path) -> None:
     if not path.is_file() or path.suffix != ".safetensors":
         raise ModelError(f"The adapter {path.name} must be a safetensors file that exists.")
-    name = f"adapter{len(getattr(unet, 'peft_config', {}))}"
+    name, file = f"adapter{len(getattr(unet, 'peft_config', {}))}", path.resolve()
     try:
-        unet.load_lora_adapter(str(path.resolve()), prefix=None, adapter_name=name, use_safetensors=True)
+        # Offline, older diffusers (0.38) wants the file's name by itself, even where the file is given.
+        unet.load_lora_adapter(str(file.parent), weight_name=file.name, prefix=None, adapter_name=name, use_safetensors=True)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"The adapter {path.name} does not fit the model; train one for it.") from error
 

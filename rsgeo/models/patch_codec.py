@@ -7,6 +7,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 from torch.nn import functional
 
@@ -48,6 +49,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.basis.copy_(basis)
         self.scale.copy_(scale)
 
+    @apply_forward_hook  # so that an offloaded codec comes back, as it would before `forward`
     def encode(self, x: torch.Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
         """Pixels (batch, 3, height, width) in [-1, 1] -> a distribution without variance.
 
@@ -59,6 +61,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         posterior = DiagonalGaussianDistribution(torch.cat([latents, torch.zeros_like(latents)], dim=1), deterministic=True)
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
+    @apply_forward_hook
     def decode(self, z: torch.Tensor, return_dict: bool = True) -> DecoderOutput | tuple[torch.Tensor]:
         """Latents -> pixels (batch, 3, height * p, width * p)."""
         kernel = (self.basis * self.scale[:, None]).T.to(z.dtype)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 
-class WordPieceEncoder(ModelMixin, ConfigMixin):
+class WordPieceEncoder(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Word pieces to contextual states: a frozen int8 table, learned positions, and a small transformer.
 
     In the table synonyms are neighbours, so words that no caption held still mean something. In training, noise of up to ``table_noise``

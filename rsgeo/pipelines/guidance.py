@@ -10,6 +10,16 @@ def classic(wish: torch.Tensor, blank: torch.Tensor, scale: float) -> torch.Tens
     return wish + (scale - 1.0) * (wish - blank)
 
 
+def rescaled(guided: torch.Tensor, wish: torch.Tensor, share: float) -> torch.Tensor:
+    """``guided`` moved by ``share`` (0 to 1) towards the standard deviation that ``wish`` has, sample by sample; against overexposed images.
+
+    (Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed, WACV 2024, section 3.4.)
+    """
+    axes = tuple(range(1, wish.ndim))
+    deviation = wish.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
+    return share * guided * deviation + (1.0 - share) * guided
+
+
 def orthogonal(wish: torch.Tensor, blank: torch.Tensor, scale: float, keep_parallel: float = 0.0) -> torch.Tensor:
     """`classic`, but of wish - blank only what is orthogonal to ``wish``, and ``keep_parallel`` of the rest, is scaled up.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -39,3 +42,24 @@ def replace_known(
 def whole_cells(known: torch.Tensor, factor: int) -> torch.Tensor:
     """True where all pixels of a cell are ``known``: bool, (batch, 1, height, width) -> (batch, 1, height / factor, width / factor)."""
     return functional.max_pool2d((~known).float(), factor) == 0
+
+
+def noise_level(scheduler: Any, timestep: Any) -> tuple[float, float]:
+    """alpha and sigma, alpha^2 + sigma^2 = 1, of what a network is given at ``timestep``.
+
+    Between whole time steps log(sigma / alpha) is linear, as in diffusers' schedulers.
+
+    Raises:
+        ValueError: the scheduler has no table of noise levels for its time steps.
+    """
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise ValueError(f"{type(scheduler).__name__} tells no noise level of a time step: use another scheduler to keep known cells")
+    kept = scheduler.alphas_cumprod.double().cpu().numpy()
+    time = float(timestep)
+    if time.is_integer():
+        share = float(kept[int(time)])
+    else:
+        neighbours = int(time), int(time) + 1
+        logs = [float(np.log(1 - kept[one]) - np.log(kept[one])) for one in neighbours]
+        share = float(1 / (1 + np.exp(np.interp(time, neighbours, logs))))
+    return share**0.5, (1 - share) ** 0.5

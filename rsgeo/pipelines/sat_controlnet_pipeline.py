@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import ImagePipelineOutput
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from transformers import PreTrainedTokenizerBase
 
-import rsgeo.models.sat_controlnet  # noqa: F401
 from rsgeo import encoding
+from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
-from rsgeo.pipelines.sat_pipeline import SatPipeline
+from rsgeo.pipelines.known_cells import noise_level
+from rsgeo.pipelines.known_means import hold_means, means_of
+from rsgeo.pipelines.sat_pipeline import SatPipeline, TextEncoder, UNet, Vae, spread
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
 
+ControlNet: TypeAlias = SatControlNet | SatControlNet3D
+_PICTURES = VaeImageProcessor(vae_scale_factor=1, do_normalize=False, do_convert_rgb=True)
 # What the ControlNet reads of the UNet's conditions.
 _SHARED = ("encoder_hidden_states", "encoder_attention_mask", "text_embeds", "metadata")
 
@@ -38,28 +44,14 @@ class Control:
     guess_mode: bool = False
     """Weaker residuals in the early skips, and none in the unconditional half of guidance (Zhang et al., ControlNet, ICCV 2023)."""
 
-    def repeated(self, times: int) -> Control:
-        """Each sample so many times in a row."""
-
-        def repeat(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.repeat_interleave(times, dim=0)
-
-        return replace(self, images=repeat(self.images), metadata=None if self.metadata is None else repeat(self.metadata))
-
-    def for_batch(self, batch: int) -> Control:
-        """With one sample spread over the batch.
+    def for_batch(self, prompts: int, images: int = 1) -> Control:
+        """With one row for each of ``images`` pictures of each of the prompts.
 
         Raises:
-            ValueError: there are several, but not ``batch``.
+            ValueError: there are neither one, nor as many as prompts, nor as many as pictures.
         """
-
-        def spread(what: str, tensor: torch.Tensor) -> torch.Tensor:
-            if len(tensor) not in (1, batch):
-                raise ValueError(f"condition {what} of 1 or {batch} samples are needed, got {len(tensor)}")
-            return tensor.expand(batch, *tensor.shape[1:])
-
-        metadata = None if self.metadata is None else spread("metadata", self.metadata)
-        return replace(self, images=spread("images", self.images), metadata=metadata)
+        metadata = None if self.metadata is None else spread("rows of condition metadata", self.metadata, prompts, images)
+        return replace(self, images=spread("condition images", self.images, prompts, images), metadata=metadata)
 
 
 class SatControlNetPipeline(SatPipeline):
@@ -69,10 +61,17 @@ class SatControlNetPipeline(SatPipeline):
     ``unet``.
     """
 
-    def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, unet: Any, controlnet: Any, scheduler: Any) -> None:
+    def __init__(
+        self,
+        vae: Vae,
+        text_encoder: TextEncoder,
+        tokenizer: PreTrainedTokenizerBase,
+        unet: UNet,
+        controlnet: ControlNet,
+        scheduler: KarrasDiffusionSchedulers,
+    ) -> None:
         super().__init__(vae, text_encoder, tokenizer, unet, scheduler)
         self.register_modules(controlnet=controlnet)
-        self._condition_processor = VaeImageProcessor(do_convert_rgb=True, do_normalize=False, vae_scale_factor=1)
 
     @property
     def conditioning_scale(self) -> float:
@@ -95,7 +94,26 @@ class SatControlNetPipeline(SatPipeline):
         conditions = super().condition(embedded, metadata)
         if control is not None:
             control = self._fitting(control).for_batch(len(embedded.states))
+            control = replace(control, images=control.images.to(self.controlnet.dtype))
         return {**conditions, "control": control}
+
+    def guided(
+        self,
+        latents: torch.Tensor,
+        timestep: Any,
+        wish: dict[str, Any],
+        blank: dict[str, Any] | None,
+        guidance_scale: float,
+        guidance_rescale: float = 0.0,
+    ) -> torch.Tensor:
+        """As `SatPipeline.guided`; where the ControlNet ``keeps_means``, cells keep the mean colours that the condition shows."""
+        output = super().guided(latents, timestep, wish, blank, guidance_scale, guidance_rescale)
+        control = wish["control"]
+        if control is None or not self.controlnet.config.get("keeps_means"):
+            return output
+        alpha, sigma = noise_level(self.scheduler, timestep)
+        means, kind = means_of(control.images, (latents.shape[-2], latents.shape[-1])), self.scheduler.config.prediction_type
+        return hold_means(output, latents, self.vae, means, alpha=alpha, sigma=sigma, prediction_type=kind)
 
     def _fitting(self, control: Control) -> Control:
         """``control`` without metadata that the ControlNet does not read."""
@@ -126,19 +144,19 @@ class SatControlNetPipeline(SatPipeline):
         if control is None:
             raise ValueError("this pipeline needs condition images: give image, or control")
         unsteered = len(latents) - len(control.images)
-        dtype = self.controlnet.dtype
+        dtype, own = control.images.dtype, rest["encoder_hidden_states"].dtype
         shared = {key: rest[key][unsteered:] for key in _SHARED if rest.get(key) is not None}
         skips, mid = self.controlnet(
             latents[unsteered:].to(dtype),
             timestep,
-            controlnet_cond=control.images.to(dtype),
+            controlnet_cond=control.images,
             conditioning_scale=control.scale,
             cond_metadata=control.metadata,
             guess_mode=control.guess_mode,
             return_dict=False,
             **{key: value if key == "metadata" else value.to(dtype) for key, value in shared.items()},
         )
-        skips, mid = [_after_zeros(skip, unsteered).to(self.unet.dtype) for skip in skips], _after_zeros(mid, unsteered).to(self.unet.dtype)
+        skips, mid = [_after_zeros(skip, unsteered).to(own) for skip in skips], _after_zeros(mid, unsteered).to(own)
         steered = {**rest, "down_block_additional_residuals": skips, "mid_block_additional_residual": mid}
         return super()._predict(latents, timestep, steered)
 
@@ -209,7 +227,7 @@ class SatControlNetPipeline(SatPipeline):
         if torch.is_tensor(image):
             return image[0] if image.ndim == 4 and len(image) == 1 else image
         height, width = (None if side is None else round(side / self.conditioning_scale) for side in (height, width))
-        pixels: torch.Tensor = self._condition_processor.preprocess(image, height, width)
+        pixels: torch.Tensor = _PICTURES.preprocess(image, height, width)
         return pixels[0]
 
     def _as_series(self, stack: torch.Tensor) -> torch.Tensor:

@@ -10,39 +10,78 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers import AutoencoderKL, DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.loaders import StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
+from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import randn_tensor
+from transformers import CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 
-import rsgeo.models.sat_unet
-import rsgeo.models.word_piece_encoder  # noqa: F401
 from rsgeo import encoding
 from rsgeo.errors import ModelError
 from rsgeo.models.patch_codec import PatchCodec
-from rsgeo.pipelines import text
+from rsgeo.models.sat_unet import SatUNet
+from rsgeo.models.word_piece_encoder import WordPieceEncoder
+from rsgeo.pipelines import guidance, known_cells, text
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
 
 if TYPE_CHECKING:
     from rsgeo.pipelines.sat_controlnet_pipeline import Control
 
+# diffusers reads off the constructor what `from_pipe` may take over.
+Vae: TypeAlias = AutoencoderKL | PatchCodec
+TextEncoder: TypeAlias = CLIPTextModel | T5EncoderModel | WordPieceEncoder
+UNet: TypeAlias = SatUNet | UNet2DConditionModel
 
-class SatPipeline(DiffusionPipeline):
+Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]  # a diffusers `PipelineCallback` is one
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A picture that denoising starts from, as latents."""
+
+    latents: torch.Tensor
+    """Clean, (batch or 1, channels, height, width), float32."""
+    strength: float = 1.0
+    """Share of the steps that are taken, above 0 to 1: how much of the picture is given up. With 1 the start is noise alone."""
+    known: torch.Tensor | None = None
+    """Where the cells stay: bool, (batch or 1, 1, height, width), or None for nowhere (`rsgeo.pipelines.known_cells`)."""
+
+    def for_batch(self, prompts: int, images: int = 1) -> Given:
+        """With one row for each of ``images`` pictures of each of the prompts.
+
+        Raises:
+            ValueError: there are neither one, nor as many as prompts, nor as many as pictures.
+        """
+        known = None if self.known is None else spread("masks", self.known, prompts, images)
+        return Given(spread("given pictures", self.latents, prompts, images), self.strength, known)
+
+
+class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoaderMixin, StableDiffusionLoraLoaderMixin):
     """Latent diffusion conditioned on a prompt and on `SceneMetadata`; the single-image task of DiffusionSat (ICLR 2024) and of rsgeo-mini.
 
     Any diffusers scheduler works. For areas larger than a tile use `rsgeo.generate`.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
-    _callback_tensor_inputs = ("latents",)
+    _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
 
-    def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, unet: Any, scheduler: Any) -> None:
+    def __init__(
+        self, vae: Vae, text_encoder: TextEncoder, tokenizer: PreTrainedTokenizerBase, unet: UNet, scheduler: KarrasDiffusionSchedulers
+    ) -> None:
         super().__init__()
         self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
-        self.image_processor = VaeImageProcessor(vae_scale_factor=self.latent_factor)
+        self.image_processor = VaeImageProcessor(
+            vae_scale_factor=self.latent_factor, do_convert_rgb=True, vae_latent_channels=int(self.unet.config.in_channels)
+        )
 
     @property
     def latent_factor(self) -> int:
@@ -56,6 +95,26 @@ class SatPipeline(DiffusionPipeline):
         """Whether the network has metadata embeddings."""
         return bool(self.unet.config.get("use_metadata"))
 
+    @property
+    def guidance_scale(self) -> float:
+        """That of the present call; a callback may set ``_guidance_scale``."""
+        return float(self._guidance_scale)
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the next step of the present call has an unconditional half."""
+        return self.guidance_scale > 1.0
+
+    @property
+    def num_timesteps(self) -> int:
+        """How often the present call evaluates the network."""
+        return int(self._num_timesteps)
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the present call skips its remaining steps; a callback may set ``_interrupt``."""
+        return bool(self._interrupt)
+
     def encode_metadata(self, scenes: Sequence[SceneMetadata]) -> torch.Tensor | None:
         """What the network is fed of the scenes: (batch, numbers) float32, or None for a model without metadata."""
         if not self.reads_metadata:
@@ -66,9 +125,21 @@ class SatPipeline(DiffusionPipeline):
         """Metadata of the unconditional half of guidance: everything unknown."""
         return self.encode_metadata([SceneMetadata()] * batch)
 
-    def embed(self, prompts: Sequence[str]) -> PromptEmbeddings:
-        """The prompts through tokenizer and text encoder; a prompt that is too long is cut, with a warning."""
-        return text.encode(prompts, self.tokenizer, self.text_encoder)
+    def embed(self, prompts: Sequence[str], *, clip_skip: int | None = None, lora_scale: float | None = None) -> PromptEmbeddings:
+        """The prompts through tokenizer and text encoder; a prompt that is too long is cut, with a warning.
+
+        ``clip_skip`` last layers of a CLIP encoder are left out; its LoRA layers count ``lora_scale`` times.
+
+        Raises:
+            ValueError: ``clip_skip`` does not go with the encoder.
+        """
+        converted = self.maybe_convert_prompt(list(prompts), self.tokenizer)
+        if lora_scale is not None:
+            scale_lora_layers(self.text_encoder, lora_scale)
+        embedded = text.encode(converted, self.tokenizer, self.text_encoder, device=self._execution_device, clip_skip=clip_skip)
+        if lora_scale is not None:
+            unscale_lora_layers(self.text_encoder, lora_scale)
+        return embedded
 
     def condition(self, embedded: PromptEmbeddings, metadata: torch.Tensor | None, control: Control | None = None) -> dict[str, Any]:
         """Keyword arguments of the network for a batch of embedded prompts and encoded metadata: one half of what `guided` takes.
@@ -91,20 +162,30 @@ class SatPipeline(DiffusionPipeline):
             arguments["metadata"] = metadata
         return arguments
 
-    def guided(self, latents: torch.Tensor, timestep: Any, wish: dict[str, Any], blank: dict[str, Any] | None, guidance_scale: float) -> torch.Tensor:
+    def guided(
+        self,
+        latents: torch.Tensor,
+        timestep: Any,
+        wish: dict[str, Any],
+        blank: dict[str, Any] | None,
+        guidance_scale: float,
+        guidance_rescale: float = 0.0,
+    ) -> torch.Tensor:
         """Classifier-free guidance (Ho and Salimans 2022): blank + scale * (wish - blank), both halves in one batch.
 
-        Without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``.
+        Without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``. ``guidance_rescale`` as `rsgeo.pipelines.guidance.rescaled`.
         """
         if blank is None:
             return self._predict(latents, timestep, wish).float()
         output = self._predict(torch.cat([latents, latents]), timestep, self._both_halves(wish, blank))
         without, with_ = output.float().chunk(2)
-        return without + guidance_scale * (with_ - without)
+        mixed = without + guidance_scale * (with_ - without)
+        return guidance.rescaled(mixed, with_, guidance_rescale) if guidance_rescale else mixed
 
     def _predict(self, latents: torch.Tensor, timestep: Any, conditions: dict[str, Any]) -> torch.Tensor:
-        """The network's output, in its own dtype."""
-        output: torch.Tensor = self.unet(latents.to(self.unet.dtype), timestep, return_dict=False, **conditions)[0]
+        """The network's output, in its own dtype, which the conditions have; to ask the network for it takes milliseconds."""
+        dtype = conditions["encoder_hidden_states"].dtype
+        output: torch.Tensor = self.unet(latents.to(dtype), timestep, return_dict=False, **conditions)[0]
         return output
 
     def _both_halves(self, wish: dict[str, Any], blank: dict[str, Any]) -> dict[str, Any]:
@@ -128,95 +209,222 @@ class SatPipeline(DiffusionPipeline):
         prompt: str | Sequence[str] | None = None,
         scenes: SceneMetadata | Sequence[SceneMetadata] | None = None,
         *,
-        negative_prompt: str = "",
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = 12,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
         guidance_scale: float = 2.5,
+        negative_prompt: str | Sequence[str] | None = None,
+        num_images_per_prompt: int = 1,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
         prompt_embeds: torch.Tensor | None = None,
         negative_prompt_embeds: torch.Tensor | None = None,
         metadata: torch.Tensor | Sequence[Any] | None = None,
+        given: Given | None = None,
         control: Control | None = None,
         output_type: str = "pil",
-        callback_on_step_end: Callable[[Any, int, Any, dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None,
-    ) -> ImagePipelineOutput:
-        """Make one picture a prompt.
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: float = 0.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput | tuple[Any, ...]:
+        """Make one picture a prompt, or several; those of a prompt stand beside each other.
 
         Args:
-            prompt: one prompt or a batch; the empty one is unconditional.
-            scenes: one scene for all or one a prompt; what is None in it is unknown to the model.
+            prompt: one prompt or a batch; the empty one, or none, is unconditional.
+            scenes: one scene for all, one a prompt or one a picture; what is None in it is unknown to the model.
             height, width: pixels, multiples of the latent factor; default the model's tile.
+            timesteps, sigmas: a list of the scheduler's own instead of ``num_inference_steps``, where it takes one.
             guidance_scale: 1 or less is without guidance; the other half of guidance knows ``negative_prompt`` and no metadata.
+            negative_prompt: one for all or one a prompt.
             eta: noise of DDIM, 0 to 1; other schedulers ignore it.
-            latents: standard normal noise (batch, channels, height / factor, width / factor) instead of drawing it.
+            latents: standard normal noise (pictures, channels, height / factor, width / factor) instead of drawing it.
             prompt_embeds, negative_prompt_embeds: text states (batch, tokens, dim) instead of the prompts, for models that read
                 nothing else of the text.
-            metadata: already encoded, (batch, numbers) or (numbers,), instead of ``scenes``. Ignored by a model without metadata.
+            metadata: already encoded, (numbers,), or (rows, numbers) for as many rows as there may be ``scenes``, instead of these. Ignored by a
+                model without metadata.
+            given: latents to start from, or to keep; `SatImg2ImgPipeline` and `SatInpaintPipeline` make them of pictures.
             control: condition images, for a pipeline with a ControlNet.
-            output_type: "pil", "np" (batch, height, width, 3), "pt" (batch, 3, height, width), both in [0, 1], or "latent".
-            callback_on_step_end: called with the pipeline, the step, the time step and {"latents": ...}; gives back what it changes.
+            output_type: "pil", "np" (pictures, height, width, 3), "pt" (pictures, 3, height, width), both in [0, 1], or "latent".
+            return_dict: False gives the plain tuple (images,).
+            cross_attention_kwargs: for the UNet's attention; "scale" weighs LoRA layers, those of the text encoder too.
+            guidance_rescale: 0 to 1, see `rsgeo.pipelines.guidance.rescaled`.
+            clip_skip: how many last layers of a CLIP text encoder are left out.
+            callback_on_step_end: called with the pipeline, the step, the time step and a dict of what ``callback_on_step_end_tensor_inputs``
+                names: "latents", "prompt_embeds", "negative_prompt_embeds" (None without guidance); gives back what it changes.
 
         Raises:
-            ValueError: a size is no multiple of the latent factor, or numbers of prompts, scenes and embeddings differ.
+            ValueError: arguments exclude each other, a size is no multiple of the latent factor, numbers of prompts, scenes and embeddings
+                differ, or the scheduler does not take what is given.
             ModelError: the latents became NaN or infinite.
         """
-        device, factor = self._execution_device, self.latent_factor
-        wished = (
-            self.embed([prompt or ""] if prompt is None or isinstance(prompt, str) else prompt)
-            if prompt_embeds is None
-            else _states(prompt_embeds, device)
-        )
-        batch = len(wished.states)
-        height, width = (side or self._tile_side() for side in (height, width))
-        if height % factor or width % factor:
-            raise ValueError(f"height and width must be multiples of {factor}, got {height} and {width}")
-        wish = self.condition(wished, self._metadata_rows(scenes, metadata, batch), control)
+        if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        unheard = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unheard:
+            raise ValueError(f"callback_on_step_end_tensor_inputs may be {', '.join(self._callback_tensor_inputs)}, got {', '.join(sorted(unheard))}")
+        self._guidance_scale, self._interrupt = guidance_scale, False
+        device = self._execution_device  # diffusers looks through all modules for it
+        encoder = {"clip_skip": clip_skip, "lora_scale": (cross_attention_kwargs or {}).get("scale")}
+        wished = self._texts("prompt", prompt, prompt_embeds, None, device, encoder)
+        prompts = len(wished.states)
+        batch = prompts * num_images_per_prompt
+        rows = self._metadata_rows(scenes, metadata, prompts, num_images_per_prompt, device)
+        if control is not None:
+            control = control.for_batch(prompts, num_images_per_prompt)
+        wish = self.condition(wished.repeated(num_images_per_prompt), rows, control)
         blank = None
-        if guidance_scale > 1.0:
-            negative = negative_prompt_embeds
-            unwished = self.embed([negative_prompt] * batch) if negative is None else _states(negative, device)
-            blank = self.condition(unwished, self.unconditional_metadata(batch))
+        if self.do_classifier_free_guidance:
+            unwished = self._texts("negative_prompt", negative_prompt, negative_prompt_embeds, prompts, device, encoder)
+            blank = self.condition(unwished.repeated(num_images_per_prompt), self.unconditional_metadata(batch))
+        if cross_attention_kwargs is not None:
+            wish["cross_attention_kwargs"] = cross_attention_kwargs
 
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
-        shape = (batch, self.unet.config.in_channels, height // factor, width // factor)
-        if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
-        elif tuple(latents.shape) != shape:
-            raise ValueError(f"latents must have shape {shape}, got {tuple(latents.shape)}")
-        latents = latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
+        noise = self._noise(batch, height, width, device, generator, latents)
+        given = None if given is None else given.for_batch(prompts, num_images_per_prompt)
+        times = self._set_timesteps(num_inference_steps, timesteps, sigmas, device, given)
+        cells = self._start(noise, times, given)
         extra = self._step_arguments(generator, eta)
-        for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            output = self.guided(self.scheduler.scale_model_input(latents, timestep), timestep, wish, blank, guidance_scale)
-            latents = self.scheduler.step(output, timestep, latents, return_dict=False, **extra)[0]
+        self._num_timesteps = len(times)
+        for index, timestep in enumerate(self.progress_bar(times)):
+            if self.interrupt:
+                continue
+            if not self.do_classifier_free_guidance:
+                blank = None
+            scaled = self.scheduler.scale_model_input(cells, timestep)
+            output = self.guided(scaled, timestep, wish, blank, self.guidance_scale, guidance_rescale)
+            if given is not None and given.known is not None:
+                output = self._keep(output, scaled, timestep, given.latents.to(cells), given.known.to(cells.device))
+            cells = self.scheduler.step(output, timestep, cells, return_dict=False, **extra)[0]
             if callback_on_step_end is not None:
-                latents = callback_on_step_end(self, index, timestep, {"latents": latents}).get("latents", latents)
-        if not torch.isfinite(latents).all():
+                states = {
+                    "latents": cells,
+                    "prompt_embeds": wish["encoder_hidden_states"],
+                    "negative_prompt_embeds": None if blank is None else blank["encoder_hidden_states"],
+                }
+                changed = callback_on_step_end(self, index, timestep, {name: states[name] for name in callback_on_step_end_tensor_inputs})
+                cells = changed.get("latents", cells)
+                wish = {**wish, "encoder_hidden_states": changed.get("prompt_embeds", states["prompt_embeds"])}
+                if blank is not None:
+                    blank = {**blank, "encoder_hidden_states": changed.get("negative_prompt_embeds", states["negative_prompt_embeds"])}
+        if not torch.isfinite(cells).all():
             raise ModelError(f"The model made numbers that are not finite in {self.unet.dtype}; use float32, or fetch the model again.")
-        if output_type == "latent":
-            return ImagePipelineOutput(images=latents)
-        images = self.image_processor.postprocess(self.decode(latents), output_type=output_type)
-        return ImagePipelineOutput(images=images)
+        if given is not None and given.known is not None:
+            cells = torch.where(given.known.to(cells.device), given.latents.to(cells), cells)
+        images = cells if output_type == "latent" else self.image_processor.postprocess(self.decode(cells), output_type=output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _texts(
+        self,
+        name: str,
+        prompt: str | Sequence[str] | None,
+        embeds: torch.Tensor | None,
+        count: int | None,
+        device: torch.device,
+        encoder: dict[str, Any],
+    ) -> PromptEmbeddings:
+        """Prompts or their embeddings, ``count`` of them if it is given; ``encoder`` are further arguments of `embed`."""
+        if embeds is not None:
+            if prompt is not None:
+                raise ValueError(f"give either {name} or {name}_embeds")
+            embedded = PromptEmbeddings(embeds.to(device), None, None)
+        else:
+            embedded = self.embed([prompt or ""] * (count or 1) if prompt is None or isinstance(prompt, str) else prompt, **encoder)
+        if count is not None and len(embedded.states) != count:
+            raise ValueError(f"as many of {name} as prompts are needed, got {len(embedded.states)} for {count}")
+        return embedded
+
+    def _metadata_rows(
+        self,
+        scenes: SceneMetadata | Sequence[SceneMetadata] | None,
+        metadata: torch.Tensor | Sequence[Any] | None,
+        prompts: int,
+        images: int,
+        device: torch.device,
+    ) -> torch.Tensor | None:
+        """One row a picture, of ``images`` pictures for each of the prompts."""
+        if not self.reads_metadata:
+            return None
+        if metadata is None:
+            listed = [scenes or SceneMetadata()] if scenes is None or isinstance(scenes, SceneMetadata) else scenes
+            rows = torch.from_numpy(encoding.encode(listed, self.unet.config.metadata_encoding)).to(device)
+            return spread("scenes", rows, prompts, images)
+        rows = torch.as_tensor(metadata, dtype=torch.float32, device=device)
+        numbers, shape = self.unet.num_metadata_values, tuple(rows.shape)
+        if len(shape) not in (1, 2) or shape[-1] != numbers:
+            raise ValueError(f"metadata must have shape {(prompts, numbers)} or {(numbers,)}, got {shape}")
+        return spread("rows of metadata", torch.atleast_2d(rows), prompts, images)
+
+    def _set_timesteps(
+        self, num_inference_steps: int, timesteps: Sequence[int] | None, sigmas: Sequence[float] | None, device: torch.device, given: Given | None
+    ) -> torch.Tensor:
+        """The scheduler's time steps, from where ``given`` says."""
+        own: dict[str, list[Any]] = {key: list(value) for key, value in {"timesteps": timesteps, "sigmas": sigmas}.items() if value is not None}
+        if len(own) == 2:
+            raise ValueError("give either timesteps or sigmas")
+        for key in own.keys() - inspect.signature(self.scheduler.set_timesteps).parameters.keys():
+            raise ValueError(f"{type(self.scheduler).__name__} takes no {key} of the caller's")
+        self.scheduler.set_timesteps(**own if own else {"num_inference_steps": num_inference_steps}, device=device)
+        times: torch.Tensor = self.scheduler.timesteps
+        if given is None:
+            return times
+        if not 0.0 < given.strength <= 1.0:
+            raise ValueError(f"strength must be above 0 and at most 1, got {given.strength}")
+        order = self.scheduler.order
+        steps = len(next(iter(own.values()))) if own else num_inference_steps
+        first = order * (steps - int(steps * given.strength))
+        if first >= len(times):
+            raise ValueError(f"strength {given.strength} leaves none of {steps} steps: raise either")
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(first)
+        return times[first:]
+
+    def _noise(
+        self,
+        batch: int,
+        height: int | None,
+        width: int | None,
+        device: torch.device,
+        generator: torch.Generator | list[torch.Generator] | None,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Standard normal, for every cell."""
+        height, width = (side or self._tile_side() for side in (height, width))
+        factor = self.latent_factor
+        check_size(height, width, factor)
+        shape = (batch, self.unet.config.in_channels, height // factor, width // factor)
+        if noise is None:
+            noise = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
+        elif tuple(noise.shape) != shape:
+            raise ValueError(f"latents must have shape {shape}, got {tuple(noise.shape)}")
+        return noise.to(device, torch.float32)
+
+    def _start(self, noise: torch.Tensor, times: torch.Tensor, given: Given | None) -> torch.Tensor:
+        """Cells at the first of ``times``."""
+        if given is not None and given.latents.shape != noise.shape:
+            raise ValueError(f"given latents must have shape {tuple(noise.shape)}, got {tuple(given.latents.shape)}")
+        started: torch.Tensor
+        if given is None or given.strength == 1.0:
+            started = noise * self.scheduler.init_noise_sigma
+        else:
+            started = self.scheduler.add_noise(given.latents.to(noise), noise, times[:1].expand(len(noise)))
+        return started
+
+    def _keep(self, output: torch.Tensor, scaled: torch.Tensor, timestep: Any, clean: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        alpha, sigma = known_cells.noise_level(self.scheduler, timestep)
+        kind = self.scheduler.config.prediction_type
+        return known_cells.replace_known(output, scaled, clean, known, alpha=alpha, sigma=sigma, prediction_type=kind)
 
     def _tile_side(self) -> int:
         if self.unet.config.sample_size is None:
             raise ValueError("the model does not say how large its tile is: give height and width")
         return int(self.unet.config.sample_size) * self.latent_factor
-
-    def _metadata_rows(
-        self, scenes: SceneMetadata | Sequence[SceneMetadata] | None, metadata: torch.Tensor | Sequence[Any] | None, batch: int
-    ) -> torch.Tensor | None:
-        if metadata is None:
-            return self.encode_metadata(_spread(scenes, batch))
-        if not self.reads_metadata:
-            return None
-        rows = torch.as_tensor(metadata, dtype=torch.float32, device=self._execution_device)
-        numbers = self.unet.num_metadata_values
-        if tuple(rows.shape) not in ((numbers,), (1, numbers), (batch, numbers)):
-            raise ValueError(f"metadata must have shape {(batch, numbers)} or {(numbers,)}, got {tuple(rows.shape)}")
-        return rows.expand(batch, -1)
 
     def _step_arguments(self, generator: Any, eta: float) -> dict[str, Any]:
         accepted = inspect.signature(self.scheduler.step).parameters
@@ -224,13 +432,18 @@ class SatPipeline(DiffusionPipeline):
         return {key: value for key, value in offered.items() if key in accepted}
 
 
-def _states(embeds: torch.Tensor, device: torch.device) -> PromptEmbeddings:
-    return PromptEmbeddings(embeds.to(device), None, None)
+def spread(what: str, rows: torch.Tensor, prompts: int, images: int = 1) -> torch.Tensor:
+    """``rows``, one for all, one a prompt or one a picture, as one for each of ``images`` pictures of each of the prompts.
+
+    Raises:
+        ValueError: they are otherwise many; the message calls them ``what``.
+    """
+    if len(rows) not in (1, prompts, prompts * images):
+        raise ValueError(f"as many {what} as prompts are needed, or one, got {len(rows)} for {prompts}")
+    return rows.repeat_interleave(prompts * images // len(rows), dim=0)
 
 
-def _spread(scenes: SceneMetadata | Sequence[SceneMetadata] | None, batch: int) -> list[SceneMetadata]:
-    if scenes is None or isinstance(scenes, SceneMetadata):
-        return [scenes or SceneMetadata()] * batch
-    if len(scenes) != batch:
-        raise ValueError(f"as many scenes as prompts are needed, got {len(scenes)} for {batch}")
-    return list(scenes)
+def check_size(height: int, width: int, factor: int) -> None:
+    """Raises a ValueError if a size in pixels is no multiple of the latent factor."""
+    if height % factor or width % factor:
+        raise ValueError(f"height and width must be multiples of {factor}, got {height} and {width}")

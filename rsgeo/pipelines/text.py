@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import T5EncoderModel
+from transformers import CLIPTextModel, T5EncoderModel
 
 from rsgeo.errors import RsgeoWarning
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
@@ -25,20 +25,39 @@ class PromptEmbeddings:
     pooled: torch.Tensor | None
     """(batch, dim), a vector of the whole prompt, or None."""
 
+    def repeated(self, times: int) -> PromptEmbeddings:
+        """Each prompt so many times in a row."""
+        parts = (self.states, self.mask, self.pooled)
+        return PromptEmbeddings(*(None if part is None else part.repeat_interleave(times, dim=0) for part in parts))  # type: ignore[arg-type]
 
-def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any, limit: int | None = None) -> PromptEmbeddings:
+
+def encode(
+    prompts: Sequence[str],
+    tokenizer: Any,
+    text_encoder: Any,
+    limit: int | None = None,
+    *,
+    device: torch.device | None = None,
+    clip_skip: int | None = None,
+) -> PromptEmbeddings:
     """Embed prompts, always padded to the tokenizer's full length, so that a prompt's embedding does not depend on its neighbours.
 
     A prompt that is longer than the tokenizer takes, or than ``limit`` tokens, is cut, with a warning that says what was left out.
+    ``device`` is where the encoder computes, if that is not where its weights lie now. ``clip_skip`` last layers of a CLIP encoder are left out.
+
+    Raises:
+        ValueError: ``clip_skip`` is given to another encoder, or is no number of its layers.
     """
     lengths = (tokenizer.model_max_length, _capacity(text_encoder), limit)
     length = min(length for length in lengths if length is not None)
     tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     for prompt in dict.fromkeys(prompts):
         _warn_if_cut(prompt, tokenizer, length)
-    device = next(text_encoder.parameters()).device
+    device = device or next(text_encoder.parameters()).device
     ids, mask = tokens.input_ids.to(device), tokens.attention_mask.to(device)
     with torch.no_grad():
+        if clip_skip is not None:
+            return PromptEmbeddings(_clip_without_last(text_encoder, ids, clip_skip), None, None)
         if isinstance(text_encoder, WordPieceEncoder):
             states, pooled = text_encoder(ids, mask)
             return PromptEmbeddings(states, mask.to(states.dtype), pooled)
@@ -47,6 +66,17 @@ def encode(prompts: Sequence[str], tokenizer: Any, text_encoder: Any, limit: int
             return PromptEmbeddings(states, mask.to(states.dtype), None)
         # CLIP as Stable Diffusion uses it: padding is attended to, nothing is pooled.
         return PromptEmbeddings(text_encoder(ids)[0], None, None)
+
+
+def _clip_without_last(text_encoder: Any, ids: torch.Tensor, layers: int) -> torch.Tensor:
+    if not isinstance(text_encoder, CLIPTextModel):
+        raise ValueError(f"clip_skip is for CLIP text encoders; this is a {type(text_encoder).__name__}")
+    if not 0 <= layers <= text_encoder.config.num_hidden_layers:
+        raise ValueError(f"clip_skip must be 0 to {text_encoder.config.num_hidden_layers}, the encoder's layers, got {layers}")
+    hidden = text_encoder(ids, output_hidden_states=True).hidden_states[-(layers + 1)]
+    # The trunk has been the model itself since transformers 5.
+    normed: torch.Tensor = getattr(text_encoder, "text_model", text_encoder).final_layer_norm(hidden)
+    return normed
 
 
 def stack(parts: Sequence[PromptEmbeddings]) -> PromptEmbeddings:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import InputError, ModelError
+from rsgeo.geo import optical
 from rsgeo.geo.fill import spread
 from rsgeo.geo.known_raster import KnownRaster
-from rsgeo.geo.optical import sha256 as sha256_of
 from rsgeo.geo.raster_read import Mask
 from rsgeo.geo.seen_raster import SeenRaster
 from rsgeo.hub.catalog import CatalogRecord
@@ -23,6 +23,8 @@ from rsgeo.tilemodel import Level, Seen
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 
+
+sha256_of = optical.sha256
 
 _MOST_RINGS = 32
 _GREY_LEVELS = 255

@@ -368,7 +368,7 @@ def test_lora(cls: type[ControlNet], images: tuple[int, ...], tmp_path: Path) ->
     assert not torch.allclose(changed, plain)
     net.save_lora_adapter(tmp_path)
     other = wake(small(cls))
-    other.load_lora_adapter(str(tmp_path / "pytorch_lora_weights.safetensors"), prefix=None, use_safetensors=True)
+    other.load_lora_adapter(tmp_path, weight_name="pytorch_lora_weights.safetensors", prefix=None, use_safetensors=True)
     close(other(**given).mid_block_res_sample, changed, atol=1e-5)
     other.unload_lora()
     assert torch.equal(other(**given).mid_block_res_sample, plain)

@@ -236,7 +236,7 @@ def test_lora(tmp_path: Path) -> None:
     assert not torch.allclose(changed, plain)
     unet.save_lora_adapter(tmp_path)
     other = small()
-    other.load_lora_adapter(str(tmp_path / "pytorch_lora_weights.safetensors"), prefix=None, use_safetensors=True)
+    other.load_lora_adapter(tmp_path, weight_name="pytorch_lora_weights.safetensors", prefix=None, use_safetensors=True)
     close(other(**inputs).sample, changed, atol=1e-6)
     other.unload_lora()
     assert torch.equal(other(**inputs).sample, plain)

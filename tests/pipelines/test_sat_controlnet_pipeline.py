@@ -223,7 +223,7 @@ def test_what_cannot_be_is_an_error(superres: SatControlNetPipeline, series: Sat
     image = condition(1, 3, 4, 4)
     with pytest.raises(ValueError, match="either image or control"):
         superres("a forest")
-    with pytest.raises(ValueError, match="images of 1 or 3 samples are needed, got 2"):
+    with pytest.raises(ValueError, match="as many condition images as prompts are needed, or one, got 2 for 3"):
         superres(["a", "of", "a"], condition(2, 3, 4, 4))
     with pytest.raises(ValueError, match=r"image must have 4 axes for this ControlNet, got \(1, 3, 2, 4, 4\)"):
         superres("a", condition(1, 3, 2, 4, 4))

@@ -467,6 +467,41 @@ def test_a_partly_synthetic_layer_says_so_and_keeps_its_look(provider, tmp_path,
     assert layer.renderer().type() == look
 
 
+def test_super_resolve_takes_a_raster_or_a_product(provider, worker, tmp_path) -> None:
+    asked = worker()
+    raster, output = str(tmp_path / "coarse.tif"), str(tmp_path / "fine.tif")
+    processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": raster})
+    processing.run("rsgeo:superres", {"INPUT": raster, "GSD": 2.5, "BANDS": "B04,B03,B02", "RADIOMETRY": "dn", "OUTPUT": output})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"] == {
+        "schema_version": 1, "task": "superres", "references": [raster],
+        "ask": {"gsd": "2.5", "band_names": ["B04", "B03", "B02"], "radiometry": "dn"},
+    }  # fmt: skip
+    product = tmp_path / "MTD_MSIL2A.xml"
+    product.write_text("<x/>")
+    processing.run("rsgeo:superres", {"PRODUCT": str(product), "GSD": 5, "EXTENT": "15,15.02,49.65,49.67 [EPSG:4326]", "OUTPUT": output})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"]["references"] == [str(product)]
+    assert message["request"]["ask"] == {"bounds": [15, 49.65, 15.02, 49.67], "aoi_crs": "EPSG:4326", "gsd": "5"}
+    for wrong in ({}, {"INPUT": raster, "PRODUCT": str(product)}):
+        with pytest.raises(QgsProcessingException, match="a raster or a Sentinel-2 product"):
+            processing.run("rsgeo:superres", {**wrong, "GSD": 2.5, "OUTPUT": output})
+
+
+def test_predict_hands_over_the_series_in_its_order(provider, worker, tmp_path) -> None:
+    asked = worker()
+    rasters = [str(tmp_path / name) for name in ("b.tif", "a.tif")]
+    for raster in rasters:
+        processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": raster})
+    said = {"DATE": "2021-06-01", "DATES": "2016-05-01,2018-05-01", "TRUTH": rasters[0], "MODEL": "texas", "OUTPUT": str(tmp_path / "then.tif")}
+    processing.run("rsgeo:predict", {"SERIES": rasters, **said})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"] == {
+        "schema_version": 1, "task": "predict", "references": rasters, "truth": rasters[0],
+        "ask": {"date": "2021-06-01", "reference_dates": ["2016-05-01", "2018-05-01"], "model": "texas"},
+    }  # fmt: skip
+
+
 def test_a_raster_that_is_no_file(provider, worker) -> None:
     worker()
     layer = QgsRasterLayer("type=xyz&url=file:///nowhere/{z}/{x}/{y}.png", "tiles", "wms")

@@ -19,10 +19,10 @@ from rsgeo.models.sat_unet import SatUNet
 DIFFUSIONSAT = Path(__file__).parents[1] / "data" / "diffusionsat"
 
 
-def add_superres(home: Path) -> str:
+def add_superres(home: Path, name: str = "test-superres", *, keeps_means: bool = False) -> str:
     """A ControlNet of rsgeo-mini's own kind, whose last layers are not the zeros of an untrained one. Gives its name."""
     condition = {"bands": ["red", "green", "blue"], "scale": 4}
-    return _add_mini(home, "test-superres", condition, tasks=["superres"], default_for=["superres"])
+    return _add_mini(home, name, condition, keeps_means=keeps_means, tasks=["superres"], default_for=[])
 
 
 def add_inpaint(home: Path) -> str:
@@ -31,11 +31,11 @@ def add_inpaint(home: Path) -> str:
     return _add_mini(home, "test-inpaint", condition, tasks=["inpaint", "extend"], default_for=[])
 
 
-def _add_mini(home: Path, name: str, condition: dict[str, Any], **tasks: list[str]) -> str:
+def _add_mini(home: Path, name: str, condition: dict[str, Any], *, keeps_means: bool = False, **tasks: list[str]) -> str:
     torch.manual_seed(0)
     unet = load_module(SatUNet, catalog.EMBEDDED / "rsgeo-mini" / "unet")
     settings = {"conditioning_in_channels": len(condition["bands"]), "conditioning_scale": condition["scale"], "latent_factor": 4}
-    net = SatControlNet.from_unet(unet, **settings)
+    net = SatControlNet.from_unet(unet, **settings, keeps_means=keeps_means)
     for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         torch.nn.init.normal_(zero.weight, std=0.05)
     folder = _record(home / "models" / name, base="rsgeo-mini", condition=condition, **tasks)

@@ -55,11 +55,12 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def condition_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with models that see images: test-superres, test-inpaint (of rsgeo-mini), tiny-fmow, tiny-texas (DiffusionSat's), weights random."""
+    """A home with models that see images, weights random: test-superres, test-means, test-inpaint of rsgeo-mini; tiny-fmow, tiny-texas."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RSGEO_HOME", str(home))
         condition_models.add_superres(home)
+        condition_models.add_superres(home, "test-means", keeps_means=True)
         condition_models.add_inpaint(home)
         condition_models.add_diffusionsat(home)
     return home

@@ -21,11 +21,11 @@ import rsgeo
 from rsgeo.cli import main
 from rsgeo.errors import AreaError, InputError, ModelError, RsgeoWarning
 from rsgeo.geo import grid, provenance
-from rsgeo.hub import catalog
 from rsgeo.request import Ask
 from rsgeo.tasks import references, report
 from rsgeo.tasks.resolve import Resolved
 from rsgeo.tasks.superres import resolve_superres
+from rsgeo.worker import tasks as worker_tasks
 
 RASTERS = Path(__file__).parents[1] / "data" / "rasters"
 SLOVENIA = RASTERS / "series" / "S2_L1C_slovenia_20150711T100008.tif"
@@ -322,9 +322,21 @@ def test_samples_are_measured_by_their_mean_or_each(clip: Path) -> None:
     assert each.report["consistency"]["sample 0"] == rsgeo.superres(clip, **QUICK).report["consistency"]  # type: ignore[index]
 
 
+def test_a_worker_is_asked_the_same(clip: Path) -> None:
+    asked = {"task": "superres", "references": [str(clip)], "ask": dict(QUICK)}
+    assert worker_tasks.resolve(asked).request == resolve_superres([clip], Ask(**QUICK)).request
+    with pytest.raises(InputError, match="references"):
+        worker_tasks.resolve({"task": "superres", "references": [], "ask": dict(QUICK)})
+
+
 def test_nothing_is_measured_of_what_refines_nothing(make: Callable[..., rsgeo.Result]) -> None:
     assert make().report is None
 
 
-def test_the_embedded_model_is_the_default_once_it_is_there() -> None:
-    assert catalog.for_task("superres").name in ("test-superres", "rsgeo-mini-superres")
+def test_a_model_that_holds_means_is_consistent_whatever_it_paints(clip: Path) -> None:
+    """Weights are random here: what the raster says is kept by the solver and no matter of training."""
+    result = rsgeo.superres(clip, **{**QUICK, "model": "test-means", "num_inference_steps": 2})
+    assert result.report is not None and result.pixels is not None
+    found = result.report["consistency"]
+    assert max(found["rmse"].values()) < 1 and found["spectral_angle_deg"]["percentile_95"] < 1
+    assert result.pixels.std() > 5

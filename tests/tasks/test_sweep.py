@@ -27,7 +27,7 @@ FP32 = Runtime(dtype="fp32", batch_size=4)
 def table(pictures: np.ndarray[Any, Any]) -> task.SweepResult:
     """The table of given pictures, (value, seed, height, width, 3)."""
     labels = [str(number) for number in range(len(pictures))]
-    return task._table(SweepAsk("gsd", labels, samples=pictures.shape[1]), labels, pictures.astype(np.uint8), None)
+    return task._table(SweepAsk("gsd", labels, samples=pictures.shape[1]), "rsgeo-mini", labels, pictures.astype(np.uint8), None)
 
 
 def seeds(rng: np.random.Generator, spread: float, count: int = 8) -> np.ndarray[Any, Any]:
@@ -39,7 +39,8 @@ def seeds(rng: np.random.Generator, spread: float, count: int = 8) -> np.ndarray
 def test_a_shift_is_told_in_grey_levels_and_against_the_spread_between_seeds() -> None:
     plain = np.rint(seeds(np.random.default_rng(0), 8.0))
     found = table(np.stack([plain, plain + 20, plain + 1]))
-    assert found.rows[1].colour == pytest.approx(20) and found.rows[1].picture == pytest.approx(20) and found.rows[1].structure == pytest.approx(0, abs=1e-9)
+    assert found.rows[1].colour == pytest.approx(20) and found.rows[1].picture == pytest.approx(20)
+    assert found.rows[1].structure == pytest.approx(0, abs=1e-9)
     assert found.colour_floor == pytest.approx(plain.mean(axis=(1, 2)).std(axis=0, ddof=1).mean() * (2 / 8) ** 0.5)
     assert [row.verdict for row in found.rows] == ["compared with", "changes colour", "changes almost nothing"]
     assert found.verdict == "gsd changes the picture of rsgeo-mini at 1 of 2 values."
@@ -117,7 +118,7 @@ def test_the_picture_shows_every_value_and_carries_the_marks(tmp_path: Path) -> 
         ({"values": ["10", "nan"]}, "gsd must be from 0.001 to 100000, got nan"),
         ({"values": ["10", "0"]}, "gsd must be from"),
         ({"field": "lat", "values": ["10", "91"]}, "lat must be from -90 to 90"),
-        ({"field": "date", "values": ["2020-01", "soon"]}, "\"soon\" is not a date"),
+        ({"field": "date", "values": ["2020-01", "soon"]}, '"soon" is not a date'),
         ({"lat": 95.0}, "lat must be from -90 to 90"),
         ({"cloud_cover": 101.0}, "cloud_cover_percent must be from 0 to 100"),
         ({"samples": 1}, "--samples must be from 2 to 64"),
@@ -125,13 +126,20 @@ def test_the_picture_shows_every_value_and_carries_the_marks(tmp_path: Path) -> 
         ({"seed": -1}, "--seed must be"),
         ({"num_inference_steps": 0}, "--num-inference-steps must be"),
         ({"guidance_scale": -1.0}, "--guidance-scale must be"),
-        ({"model": "rsgeo-maxi"}, "There is no model 'rsgeo-maxi'"),
+        ({"model": "diffusionsat-superres"}, "diffusionsat-superres"),
+        ({"model": "rsgeo-maxi"}, "There is no model or folder 'rsgeo-maxi'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(asked: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(RsgeoError, match=message):
         rsgeo.sweep(**{"field": "gsd", "values": ["5", "10"], **QUICK, **asked}, out=tmp_path / "out.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_mark_tells_where_the_model_lay(model: Path, tmp_path: Path) -> None:
+    found = rsgeo.sweep("gsd", ["5", "10"], tmp_path / "out.png", model=str(model), runtime=FP32, **QUICK)
+    assert found.model == "rsgeo-mini" and str(model).encode() not in (tmp_path / "out.png").read_bytes()
+    assert json.loads(Image.open(tmp_path / "out.png").text["RSGEO_SWEEP"])["model"] == "rsgeo-mini"  # type: ignore[attr-defined]
 
 
 def test_the_command_prints_the_table(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ class TestFacts:
 
     def test_the_worker_describes_what_it_has(self, worker: Client) -> None:
         found = worker.good("describe")
-        assert found["tasks"] == ["generate", "extend"] and found["python"] == sys.executable
+        assert found["tasks"] == ["generate", "extend", "inpaint", "superres", "predict"] and found["python"] == sys.executable
         assert found["devices"][0]["kind"] == "cpu" and found["versions"]["torch"]
         mini = next(model for model in found["models"] if model["name"] == "rsgeo-mini")
         assert mini["tasks"] == ["generate", "inpaint", "extend"] and mini["default_for"] == ["generate"]

@@ -5,5 +5,7 @@ from .extend import Extend
 from .generate import Generate
 from .inpaint import Inpaint
 from .metadata import SceneMetadata
+from .predict import Predict
+from .superres import SuperResolve
 
-ALL = (Generate, Extend, Inpaint, SceneMetadata, CheckInstallation)
+ALL = (Generate, Extend, SuperResolve, Inpaint, Predict, SceneMetadata, CheckInstallation)

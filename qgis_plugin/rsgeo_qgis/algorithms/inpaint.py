@@ -68,9 +68,7 @@ class Inpaint(MakingAlgorithm):
             prompt,
             advanced(QgsProcessingParameterString(self.MODEL, self.tr("Model; empty: the best for this"), "", optional=True)),
             advanced(QgsProcessingParameterNumber(self.SEED, self.tr("Seed: another number, another world"), _INTEGER, 0, True, 0)),
-            advanced(
-                QgsProcessingParameterNumber(self.STEPS, self.tr("Inference steps; empty: the model's own"), _INTEGER, None, True, 1, 1000)
-            ),
+            advanced(QgsProcessingParameterNumber(self.STEPS, self.tr("Inference steps; empty: the model's own"), _INTEGER, None, True, 1, 1000)),
         ):
             self.addParameter(parameter)
         self.add_making_parameters(self.tr("Inpainted image"))

@@ -42,9 +42,7 @@ class MakingAlgorithm(RsgeoAlgorithm):
         self.addOutput(QgsProcessingOutputString(self.SEED_OUTPUT, tr("Seed")))
         self.addOutput(QgsProcessingOutputFile(self.SIDECAR, tr("STAC item beside the image")))
 
-    def asked(
-        self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str
-    ) -> request.Fields:
+    def asked(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str) -> request.Fields:
         """What the worker is asked for; files for it go into ``folder``. Raises LayerError, Cancelled."""
         raise NotImplementedError
 
