@@ -127,7 +127,7 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
     sampler, scene, samples = request.sampler, request.scene, provenance.samples_in_words(request)
     return [
         ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
-        *([("continued", "a synthetic image, from the request stored in it")] if resolved.known else []),
+        *([("continued", "as the same world, from the request stored in it")] if resolved.known else []),
         *(_kept(reference) for reference in request.references if reference.role == "known"),
         ("prompt", request.prompt or "(none: unconditional)"),
         *([("by polygon", ", ".join(region.prompt for region in request.regions))] if request.regions else []),
@@ -145,7 +145,7 @@ def _kept(reference: Reference) -> tuple[str, str]:
     seen = f"bands {', '.join(map(str, reference.bands))} seen from {low:g} to {high:g}"
     mask = reference.mask
     if mask is None:
-        return "continued", f"{reference.name}, a real image: its pixels stay bit for bit; {seen}"
+        return "continued", f"{reference.name}, from its pixels, which stay bit for bit; {seen}"
     where = "where it has no data" if mask.kind == "nodata" else "in the area of the mask"
     if mask.kind == "raster":
         where = f"where {mask.name} is {', '.join(map(str, mask.values)) or 'not 0'}"

@@ -18,7 +18,7 @@ from rsgeo.request import PhaseRecord, Request
 from rsgeo.runtime import Progress
 from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
-from rsgeo.synthesis.feather import carried
+from rsgeo.synthesis.feather import feathered
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import check_plan
@@ -240,7 +240,7 @@ class Maker:
             whole = self._decode(cells[None])[0] if margin else self._decode_by_tiles(cells)
         if margin and self.known_in is not None:
             known = self._known(row, col, side)
-            whole = whole + carried(known.pixels - whole, known.mask)
+            whole = feathered(whole, known.pixels, known.mask)
         row0, col0, height, width = self.pieces.pixels(block)
         top, left = row0 - (row * level.scale - self.request.grid.row), col0 - (col * level.scale - self.request.grid.col)
         cut = whole[:, top : top + height, left : left + width]

@@ -190,7 +190,7 @@ def main() -> None:
             rasters.append(write(folder / f"mosaic{number}.tif", mosaic(tiles[9 * number : 9 * number + 9]), place, crs))
         rows = edges("EuroSAT", rasters, folder, settings)
         naip = sorted((options.data / "series" / "naip_4709963").glob("*.tif"))
-        rows += edges("NAIP, 5 m", naip[:1] if options.quick else naip, folder, settings)
+        rows += edges("NAIP, 5 m", naip[:count], folder, settings)
         print(table(("pictures", "edge", "over both sides", "worst picture", "over the made side", "pictures of it"), rows))
         kept = {prompt: kept_classes(chosen[9 * count :], tiles[9 * count :], folder, settings, prompt) for prompt in (False, True)}
     words = {False: "half made anew, no prompt", True: "half made anew, prompt of its class"}

@@ -17,7 +17,7 @@ from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks, engine
 from rsgeo.synthesis.engine import Maker, bands
-from rsgeo.synthesis.feather import carried
+from rsgeo.synthesis.feather import carried, feathered
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.lattice import cone
 from rsgeo.synthesis.noise import noise_normal
@@ -495,7 +495,7 @@ def test_what_is_made_between_given_pixels_is_one_world(decoder, tmp_path):
         def valid(row0, col0, rows, columns):
             return ~given_pixels(row + row0, col + col0, rows, columns).mask
 
-        options = {"scale": 4, "decoder_tile": decoder, "decoder_stride": decoder and 6, "valid": valid, "margin": 2}
+        options = {"scale": 4, "decoder_tile": decoder, "decoder_stride": decoder and 6, "valid": valid, "margin": 4}
         graph = blocks.Graph(asked.grid, asked.synthesis.phases, **options)
         made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), known_in=given_pixels, valid=valid)
         return np.concatenate([band.pixels for band in bands(made, store=store)], axis=1)
@@ -518,13 +518,21 @@ def test_the_difference_at_given_pixels_fades_away_from_them():
     given = np.zeros((40, 50), bool)
     given[:, :20] = True
     difference = rng.normal(size=(3, 40, 50)).astype(np.float32)
-    found = carried(difference, given)
+    found, fading = carried(difference, given, 8)
     assert not found[:, given].any() and not found[:, :, 28:].any() and found[:, :, 27].any()
     assert np.allclose(found[:, 1:-1, 20], (difference[:, :-2, 19] + 2 * difference[:, 1:-1, 19] + difference[:, 2:, 19]) / 4, atol=1e-6)
-    sizes = np.abs(found).mean(axis=(0, 1))[20:28]
-    assert (np.diff(sizes) < 0).all()
-    # A constant difference is carried over as it is, and the same from any window that holds what is within reach.
-    assert np.allclose(carried(np.ones((1, 40, 50), np.float32), given)[0, :, 20], 1)
+    assert (fading[:, 20] == 1).all() and (np.diff(fading[:, 20:29]) < 0).all() and not fading[:, 28:].any()
+    # A difference that is everywhere the same is carried over as it is.
+    assert np.allclose(carried(np.ones((1, 40, 50), np.float32), given, 8)[0][0, :, 20:28], 1)
     holes = rng.random((40, 50)) < 0.1
-    whole = carried(difference, holes)
-    assert np.array_equal(carried(difference[:, 5:35, 7:44], holes[5:35, 7:44])[:, 8:-8, 8:-8], whole[:, 13:27, 15:36])
+    made = rng.normal(size=(3, 40, 50)).astype(np.float32)
+    whole = feathered(made, difference, holes)
+    part = feathered(made[:, 1:40, 2:50], difference[:, 1:40, 2:50], holes[1:40, 2:50])
+    assert np.array_equal(part[:, 16:-16, 16:-16], whole[:, 17:24, 18:34])
+    # What a model made in quite another colour comes up to the given pixels in theirs, and is itself farther off.
+    # So too where it made the given ones themselves right.
+    made, known = made * np.float32(0.1) + 2, np.where(given, difference * np.float32(0.1) - 1, np.float32(0))
+    for right in (False, True):
+        other = feathered(np.where(given & right, known, made), known, given)
+        means = other.mean(axis=(0, 1))
+        assert abs(means[20] + 1) < 0.4 and means[20] < means[24] < means[27] < 2.1 and np.array_equal(other[:, :, 33:], made[:, :, 33:])

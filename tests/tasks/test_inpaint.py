@@ -309,6 +309,6 @@ def test_the_command_line_says_what_it_keeps(raster: Make, clouds: Make, tmp_pat
     assert told.exit_code == 0 and "made again  equal" in told.output, told.output
     bounds = ["--bounds", "500303", "5099801", "500503", "5100001", "--aoi-crs", CRS]
     told = CliRunner().invoke(main, ["extend", str(source), str(tmp_path / "wide.tif"), *bounds, *quick])
-    assert told.exit_code == 0 and "raster.tif, a real image: its pixels stay bit for bit" in told.output, told.output
+    assert told.exit_code == 0 and "raster.tif, from its pixels, which stay bit for bit" in told.output, told.output
     for words in (["--mask-values", "x"], ["--bands", "a,b,c"]):
         assert CliRunner().invoke(main, ["inpaint", str(source), str(out), "--mask", str(mask), *words]).exit_code == 2
