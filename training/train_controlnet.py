@@ -83,9 +83,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="instead of the configuration's")
     args = parser.parse_args()
     config: dict[str, Any] = yaml.safe_load(args.config.read_text())
-    settings = dict(config["tasks"][args.task])
-    budget = float(args.minutes or settings.pop("minutes"))
-    settings.pop("minutes", None)
+    own = config["tasks"][args.task]
+    config = {**config, **own, "controlnet": {**config["controlnet"], **own["controlnet"]}}
+    budget = float(args.minutes or config["minutes"])
     print(json.dumps(config, indent=1), flush=True)
 
     accelerator = Accelerator(mixed_precision=args.mixed_precision)
@@ -104,7 +104,7 @@ def main() -> None:
     if args.init:
         controlnet = load_module(SatControlNet, args.init)
     else:
-        controlnet = SatControlNet.from_unet(unet, latent_factor=factor, **config["controlnet"], **settings)
+        controlnet = SatControlNet.from_unet(unet, latent_factor=factor, **config["controlnet"])
     print(f"ControlNet {sum(p.numel() for p in controlnet.parameters()) / 1e6:.2f} million parameters", flush=True)
 
     controlled = Controlled(unet, text_encoder, controlnet.train())

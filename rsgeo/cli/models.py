@@ -99,16 +99,37 @@ def fetch(name: str, yes: bool, from_file: Path | None) -> None:
 
 
 @command.command("convert", short_help="Write a model in rsgeo's layout.")
-@_BASE
+@click.option("--base", metavar="MODEL|PT", help="The model whose UNet a ControlNet works with, or the file of the base stage's run.")
 @_CHECKPOINT
 @click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, help="Numbers to store the networks in.")
+@click.option("--weights", type=click.Choice(["ema", "online"]), help="Of a training checkpoint: averaged or last weights; default ema.")
+@click.option("--config", type=_EXISTING, metavar="JSON", help="Of a training checkpoint: settings by stage, where its weights leave them open.")
+@click.option("--text-encoder", type=_EXISTING, metavar="FOLDER", help="Of a training checkpoint: the T5 encoder and tokenizer it was trained with.")
 @click.argument("path")
 @click.argument("out", type=options.OUTPUT)
-def convert(path: str, out: Path, **how: Any) -> None:
-    """Write the model at PATH (a folder, ZIP or name) to the new folder OUT: safetensors in the layout of rsgeo and diffusers."""
-    from rsgeo.hub import convert as converting
+def convert(path: str, out: Path, base: str | None, checkpoint: str | None, dtype: str, **trained: Any) -> None:
+    """Write the model at PATH (a folder, ZIP or name) to the new folder OUT: safetensors in the layout of rsgeo and diffusers.
 
-    click.echo(show.model(converting.convert(path, out, **how), at_hand=True))
+    PATH may also be a training checkpoint of RSDiff (.pt): the whole file, one of the super-resolution stage with the base stage's as --base, or the
+    base stage's alone.
+
+    
+    rsgeo models convert ckpt_sr_ep650_step89050.pt rsdiff --text-encoder t5-base
+    """
+    from rsgeo.hub import convert as converting
+    from rsgeo.hub import convert_rsdiff
+
+    if convert_rsdiff.is_checkpoint(Path(path)):
+        if checkpoint is not None:
+            raise click.UsageError("--checkpoint names a UNet of several; a training checkpoint of RSDiff has one for each stage.")
+        how = {name: value for name, value in trained.items() if value is not None}
+        if "config" in how:
+            how["config"] = convert_rsdiff.read_config(how["config"])
+        click.echo(show.converted(convert_rsdiff.convert_rsdiff(Path(path), out, base=None if base is None else Path(base), dtype=dtype, **how)))
+        return
+    if given := [name.replace("_", "-") for name, value in trained.items() if value is not None]:
+        raise click.UsageError(f"--{given[0]} is for a training checkpoint of RSDiff (.pt), which {path} is not.")
+    click.echo(show.model(converting.convert(path, out, base=base, checkpoint=checkpoint, dtype=dtype), at_hand=True))
 
 
 @command.command("verify", short_help="Check a model's files against its pinned hash.")

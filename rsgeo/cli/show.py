@@ -15,6 +15,7 @@ from rsgeo.runtime import Progress
 
 if TYPE_CHECKING:
     from rsgeo.geo.info import AreaInfo, RasterInfo
+    from rsgeo.hub.convert_rsdiff import Converted
     from rsgeo.hub.records import CatalogRecord
     from rsgeo.request import Reference
     from rsgeo.runtime import Result
@@ -273,6 +274,17 @@ def models(found: list[tuple[CatalogRecord, bool]]) -> str:
         gsd = f"{record.gsd_min:g} to {record.gsd_max:g} m"
         lines.append((record.name, f"{state:<18}  {', '.join(record.tasks):<25}  {gsd:<13}  {record.title}"))
     return rows(lines)
+
+
+def converted(found: Converted) -> str:
+    """What a training checkpoint became."""
+    stages = [
+        (stage, f"{settings['sample_size']} px, {settings['dim']} wide, levels {settings['dim_mults']}") for stage, settings in found.stages.items()
+    ]
+    kind = {"ema": "averaged (ema)", "online": "last (online)"}[found.weights]
+    steps = f", {' and '.join(str(step) for step in found.steps)} updates" if found.steps else ""
+    guidance = f"{found.guidance_rule}, as imagen-pytorch {found.version} does"
+    return rows([("written", str(found.folder)), *stages, ("weights", kind + steps), ("guidance", guidance)])
 
 
 def model(record: CatalogRecord, *, at_hand: bool) -> str:

@@ -261,7 +261,7 @@ def _beside(record: CatalogRecord, base: str) -> CatalogRecord:
 
 
 def _those_that_do(task: Task) -> str:
-    records = doing(task)
+    records = sorted(doing(task), key=is_at_hand, reverse=True)
     if not records:
         return "no model known here does"
     ways = [record.name if is_at_hand(record) else f"{_with_archive(record)} (rsgeo models fetch {record.name})" for record in records]

@@ -14,7 +14,7 @@ import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import torch
@@ -22,6 +22,7 @@ from accelerate import init_empty_weights
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from rsgeo.errors import InputError, ModelError, OutputError
+from rsgeo.hub.devices import pick_dtype
 from rsgeo.models.loading import fill, load_module
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
 from rsgeo.models.rsdiff_unet import CONFIGURATIONS, RSDiffUNet
@@ -32,6 +33,7 @@ Weights = dict[str, torch.Tensor]
 
 STAGES = ("base", "sr")
 
+_PICKLE = b"\x80"
 _MOST_LEVELS = 16
 _ORTHOGONAL_SINCE = (2, 1, 0)
 _FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global)[^\w]*([\w.]+)")
@@ -61,7 +63,7 @@ def convert_rsdiff(
     weights: Which = "ema",
     config: Mapping[str, Mapping[str, Any]] | None = None,
     text_encoder: Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: str = "fp32",
 ) -> Converted:
     """Write the cascade of a training checkpoint to the new folder ``out``, from which `RSDiffPipeline.from_pretrained` reads it.
 
@@ -73,7 +75,7 @@ def convert_rsdiff(
             is none of `CONFIGURATIONS`, because no weight tells it.
         text_encoder: a folder of the T5 encoder that the cascade was trained with (t5-base), with its tokenizer; without it the pipeline takes
             embeddings only.
-        dtype: numbers that the stages are stored in.
+        dtype: numbers that the stages are stored in, "fp32", "bf16" or "fp16".
 
     Raises:
         InputError: there is something at ``out``, or a setting of ``config`` is none.
@@ -89,7 +91,8 @@ def convert_rsdiff(
     of_stage = _stages(files["checkpoint"], files.get("base"), checkpoint, base, weights)
     version = _version(files["checkpoint"], checkpoint)
     overrides = _overrides(config or {}, of_stage)
-    unets = {stage: _unet(stage, found, overrides.get(stage, {}), dtype, checkpoint) for stage, found in of_stage.items()}
+    number_type = pick_dtype(dtype, torch.device("cpu"))
+    unets = {stage: _unet(stage, found, overrides.get(stage, {}), number_type, checkpoint) for stage, found in of_stage.items()}
     rule = "orthogonal" if version >= _ORTHOGONAL_SINCE else "classic"
     encoder, tokenizer = _text_encoder(text_encoder, unets)
     pipeline = RSDiffPipeline(
@@ -104,6 +107,18 @@ def convert_rsdiff(
     _save(pipeline, out)
     settings = {stage: {key: value for key, value in unet.config.items() if not key.startswith("_")} for stage, unet in unets.items()}
     return Converted(out, settings, weights, ".".join(map(str, version)), rule, _steps(files["checkpoint"]))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a file that ``torch.save`` may have written, told from its first bytes and its parts."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return any(PurePosixPath(name).name == "data.pkl" for name in archive.namelist())
+        with path.open("rb") as file:
+            return file.read(1) == _PICKLE
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

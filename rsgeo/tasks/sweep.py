@@ -122,7 +122,7 @@ def sweep(ask: SweepAsk, out: str | Path | None = None, runtime: Runtime | None 
         RsgeoError: one sentence; nothing is written.
     """
     how, path = runtime or Runtime(), None if out is None else Path(out)
-    record = catalog.find(ask.model)
+    record = catalog.for_task("generate", ask.model)
     labels, scenes = _scenes(ask, record)
     _check(ask, record)
     if path is not None:
@@ -132,7 +132,7 @@ def sweep(ask: SweepAsk, out: str | Path | None = None, runtime: Runtime | None 
     _warn_of_unseen(ask.field, labels, scenes, seen, record)
 
     pictures = _pictures(ask, seen, sampler, record, how)
-    result = _table(ask, labels, pictures, path)
+    result = _table(ask, record.name, labels, pictures, path)
     if path is not None:
         _write(ask, result, sampler, record, path, how)
     return result
@@ -228,7 +228,7 @@ def _pictures(ask: SweepAsk, scenes: list[SceneMetadata], sampler: Sampler, reco
     report = how.progress or (lambda _: None)
     report(Progress("load", 0, 1))
     loaded = kept_pipeline if how.keep_loaded else load_pipeline
-    model = LatentTileModel(loaded(str(record.folder), device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
+    model = LatentTileModel(loaded(record.address, device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
     report(Progress("load", 1, 1))
     batch, total = how.batch_size or record.defaults.batch_size, len(scenes) * ask.samples
     side = record.tile * record.scale
@@ -263,7 +263,7 @@ def _tiles(model: TileModel, ask: SweepAsk, scenes: list[SceneMetadata], seeds: 
     return np.moveaxis(grey, 1, -1)
 
 
-def _table(ask: SweepAsk, labels: list[str], pictures: NDArray[np.uint8], path: Path | None) -> SweepResult:
+def _table(ask: SweepAsk, model: str, labels: list[str], pictures: NDArray[np.uint8], path: Path | None) -> SweepResult:
     colours = pictures.mean(axis=(2, 3), dtype=np.float64)
     structures = np.array([[_mean_gradient(picture) for picture in of_value] for of_value in pictures])
     chance = math.sqrt(2 / ask.samples)
@@ -283,8 +283,8 @@ def _table(ask: SweepAsk, labels: list[str], pictures: NDArray[np.uint8], path: 
         colour_floor,
         structure_floor,
         picture_floor,
-        _all_together(ask, [row.verdict for row in rows[1:]]),
-        ask.model,
+        _all_together(ask.field, model, [row.verdict for row in rows[1:]]),
+        model,
         path,
         pictures[:, :_SEEDS_SHOWN],
     )
@@ -318,13 +318,13 @@ def _verdict(colour: bool, structure: bool, redrawn: float, between_seeds: float
     return "draws another, alike" if redrawn > _REDRAWN * between_seeds else "changes almost nothing"
 
 
-def _all_together(ask: SweepAsk, verdicts: list[str]) -> str:
+def _all_together(field: str, model: str, verdicts: list[str]) -> str:
     changing = sum(verdict not in ("changes nothing", "changes almost nothing") for verdict in verdicts)
     if all(verdict == "changes nothing" for verdict in verdicts):
-        return f"{ask.field} changes nothing in {ask.model}."
+        return f"{field} changes nothing in {model}."
     if not changing:
-        return f"{ask.field} changes almost nothing in {ask.model}."
-    return f"{ask.field} changes the picture of {ask.model} at {changing} of {len(verdicts)} values."
+        return f"{field} changes almost nothing in {model}."
+    return f"{field} changes the picture of {model} at {changing} of {len(verdicts)} values."
 
 
 def _write(ask: SweepAsk, result: SweepResult, sampler: Sampler, record: CatalogRecord, path: Path, how: Runtime) -> None:
@@ -341,7 +341,9 @@ def _write(ask: SweepAsk, result: SweepResult, sampler: Sampler, record: Catalog
         rows=[f"seed {ask.seed + number}" for number in range(len(shown))],
         notes=[row.verdict for row in result.rows],
     )
-    asked = {"model_sha256": catalog.model_sha256(record), **asdict(ask), "values": [str(value) for value in ask.values], **sampler.model_dump()}
+    # The model by its name, for the path that was typed is nobody's business.
+    model = {"model": record.name, "model_sha256": catalog.model_sha256(record)}
+    asked = {**asdict(ask), **model, "values": [str(value) for value in ask.values], **sampler.model_dump()}
     preview.write_png(
         sheet,
         path,

@@ -105,7 +105,7 @@ def edges(kind: str, rasters: list[Path], folder: Path, settings: dict[str, obje
         before.append(edge_ratio(old, mask))
         if last is not None:
             pasted.append(edge_ratio(np.where(mask, last, old), mask))
-        last = rsgeo.generate(like=path, seed=number, runtime=rsgeo.Runtime(keep_loaded=True), **settings).pixels
+        last = rsgeo.generate(like=path, seed=number, **{**settings, "model": None}).pixels
         (west, north), (east, south) = place * (-24, -24), place * (old.shape[2] + 24, old.shape[1] + 24)
         wide = rsgeo.extend(
             path, bounds=(west, south, east, north), aoi_crs=crs, seed=number, runtime=rsgeo.Runtime(keep_loaded=True), **settings

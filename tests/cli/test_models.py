@@ -18,6 +18,7 @@ from rsgeo.cli import main
 from rsgeo.hub import catalog
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "diffusionsat" / "archive"
+RSDIFF = Path(__file__).parents[1] / "data" / "rsdiff" / "checkpoints"
 
 
 @pytest.fixture
@@ -155,3 +156,16 @@ def test_convert(home: Path) -> None:
     good("models", "convert", ARCHIVE, "out", "--checkpoint", "root")
     assert good("models", "verify", "out").exit_code == 0
     assert not Path("out/checkpoint-3").exists() and Path("out/unet/diffusion_pytorch_model.safetensors").is_file()
+
+
+def test_convert_a_training_checkpoint(home: Path) -> None:
+    Path("sizes.json").write_text('{"base": {"sample_size": 8}, "sr": {"sample_size": 16}}')
+    whole = ("models", "convert", RSDIFF / "sr_slim.pt", "cascade", "--base", RSDIFF / "base_only.pt")
+    open_ = rsgeo(*whole)
+    assert open_.exit_code == 1 and "no weight tells the size of its images; give it with --config" in open_.stderr
+    said = good(*whole, "--config", "sizes.json", "--weights", "online").stdout
+    assert "orthogonal, as imagen-pytorch 2.1.0 does" in said and "last (online), 0 and 125 updates" in said
+    assert Path("cascade/model_index.json").is_file()
+    other = rsgeo("models", "convert", ARCHIVE, "out", "--weights", "ema")
+    assert other.exit_code == 2 and "--weights is for a training checkpoint" in other.stderr
+    assert sorted(path.name for path in Path().iterdir() if path.name != "home") == ["cascade", "sizes.json"]

@@ -27,7 +27,7 @@ FP32 = Runtime(dtype="fp32", batch_size=4)
 def table(pictures: np.ndarray[Any, Any]) -> task.SweepResult:
     """The table of given pictures, (value, seed, height, width, 3)."""
     labels = [str(number) for number in range(len(pictures))]
-    return task._table(SweepAsk("gsd", labels, samples=pictures.shape[1]), labels, pictures.astype(np.uint8), None)
+    return task._table(SweepAsk("gsd", labels, samples=pictures.shape[1]), "rsgeo-mini", labels, pictures.astype(np.uint8), None)
 
 
 def seeds(rng: np.random.Generator, spread: float, count: int = 8) -> np.ndarray[Any, Any]:
@@ -126,6 +126,7 @@ def test_the_picture_shows_every_value_and_carries_the_marks(tmp_path: Path) -> 
         ({"seed": -1}, "--seed must be"),
         ({"num_inference_steps": 0}, "--num-inference-steps must be"),
         ({"guidance_scale": -1.0}, "--guidance-scale must be"),
+        ({"model": "diffusionsat-superres"}, "diffusionsat-superres"),
         ({"model": "rsgeo-maxi"}, "There is no model or folder 'rsgeo-maxi'"),
     ],
 )
@@ -133,6 +134,12 @@ def test_what_cannot_be_is_refused_before_any_work(asked: dict[str, Any], messag
     with pytest.raises(RsgeoError, match=message):
         rsgeo.sweep(**{"field": "gsd", "values": ["5", "10"], **QUICK, **asked}, out=tmp_path / "out.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_mark_tells_where_the_model_lay(model: Path, tmp_path: Path) -> None:
+    found = rsgeo.sweep("gsd", ["5", "10"], tmp_path / "out.png", model=str(model), runtime=FP32, **QUICK)
+    assert found.model == "rsgeo-mini" and str(model).encode() not in (tmp_path / "out.png").read_bytes()
+    assert json.loads(Image.open(tmp_path / "out.png").text["RSGEO_SWEEP"])["model"] == "rsgeo-mini"  # type: ignore[attr-defined]
 
 
 def test_the_command_prints_the_table(tmp_path: Path) -> None:
