@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ _ROWS_AT_ONCE = 64
 _GREY = 255.0
 _DIGITS = 3
 _WHOLLY_SEEN = 0.999
+_MOST_CLOUDS = 50.0
 
 
 def of_file(resolved: Resolved, out: Path) -> dict[str, Any] | None:
@@ -120,7 +121,7 @@ def _prediction(resolved: Resolved, read: Read, band0: int) -> dict[str, Any]:
     request, condition = resolved.request, condition_of(resolved.record)
     assert resolved.truth is not None and request.scene.date is not None
     record_of_truth, path = resolved.truth
-    cells, series = request.grid, [one for one in request.references if one.role == "series"]
+    cells, series = request.grid, _clear([one for one in request.references if one.role == "series"])
     days = [day_of(one.date) for one in series if one.date is not None]
 
     def shown(one: Reference, file: Path) -> SeenRaster:
@@ -141,7 +142,16 @@ def _prediction(resolved: Resolved, read: Read, band0: int) -> dict[str, Any]:
             total[name] = total.get(name, 0.0) + float(np.abs(guess - wanted * _GREY)[:, there].sum())
         count += int(there.sum())
     errors = {name: round(value / (count * len(COLOURS)), _DIGITS) for name, value in total.items()} if count else {}
-    return {"truth": record_of_truth.name, "unit": "mean absolute difference in grey levels, 0 to 255", "pixels": count, "errors": errors}
+    guessed_from = [one.name for one in series]
+    unit = "mean absolute difference in grey levels, 0 to 255"
+    return {"truth": record_of_truth.name, "unit": unit, "pixels": count, "guessed_from": guessed_from, "errors": errors}
+
+
+def _clear(series: Sequence[Reference]) -> Sequence[Reference]:
+    """What plain guesses are made from: a cloud is no bar to beat. Where no image is known to be clear, or all are not, all of them."""
+    clouds = [0.0 if one.cloud_cover_percent is None else one.cloud_cover_percent.value for one in series]
+    clear = [one for one, percent in zip(series, clouds, strict=True) if percent <= _MOST_CLOUDS]
+    return clear or series
 
 
 def _ratio(coarse: GridRecord, fine: GridRecord) -> float:

@@ -18,8 +18,9 @@ import rsgeo
 from rsgeo.cli import main
 from rsgeo.errors import InputError, ModelError, RsgeoWarning
 from rsgeo.geo import grid, provenance, reference
-from rsgeo.request import Ask
-from rsgeo.tasks import references
+from rsgeo.request import Ask, Reference
+from rsgeo.scene import Value
+from rsgeo.tasks import references, report
 from rsgeo.tasks.predict import resolve_prediction
 from rsgeo.worker import tasks as worker_tasks
 
@@ -109,6 +110,15 @@ def test_errors_are_those_computed_by_hand(tmp_path: Path) -> None:
     there = np.all([(stored(path) != 0).any(axis=0) for path in same], axis=0)
     expected = {name: np.abs(guess - known)[:, there].mean() for name, guess in guesses.items()}
     assert result.report["prediction"]["errors"] == pytest.approx(expected, abs=2e-3)
+
+
+def test_clouds_are_no_bar_to_beat() -> None:
+    cloudy = Value(value=71.0, source="stac:eo:cloud_cover")
+    one, other = (
+        Reference(role="series", sha256=letter * 64, name=letter, cloud_cover_percent=clouds) for letter, clouds in (("a", cloudy), ("b", None))
+    )
+    assert report._clear([one, other]) == [other]
+    assert report._clear([one]) == [one]
 
 
 def test_the_command_says_whether_the_picture_is_any_better(tmp_path: Path) -> None:
