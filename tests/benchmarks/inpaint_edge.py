@@ -191,7 +191,7 @@ def main() -> None:
         rows = edges("EuroSAT", rasters, folder, settings)
         naip = sorted((options.data / "series" / "naip_4709963").glob("*.tif"))
         rows += edges("NAIP, 5 m", naip[:count], folder, settings)
-        print(table(("pictures", "edge", "over both sides", "worst picture", "over the made side", "pictures of it"), rows))
+        print(table(("pictures", "edge", "over both sides", "worst picture", "over the made side", "pictures of it"), rows), flush=True)
         kept = {prompt: kept_classes(chosen[9 * count :], tiles[9 * count :], folder, settings, prompt) for prompt in (False, True)}
     words = {False: "half made anew, no prompt", True: "half made anew, prompt of its class"}
     rows = [[words[prompt], f"{100 * share:.0f} %"] for prompt, (share, _) in kept.items()]
