@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "generate",
     "extend",
+    "inpaint",
     "sweep",
+    "superres",
+    "predict",
     "verify",
     "describe",
     "load_pipeline",
@@ -72,15 +75,28 @@ def generate(out: str | Path | None = None, *, runtime: Runtime | None = None, *
 
 
 def extend(existing: str | Path, out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
-    """Continue a synthetic image over more ground: its pixels unchanged, new ones of the same world beyond them.
+    """Continue an image over more ground: its pixels unchanged, new ones beyond them.
 
-    ``asked`` are the fields of `Ask` that name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the limits; all
-    else is as it was. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    ``asked`` are fields of `Ask`. To a synthetic image they name the area (``aoi`` or ``bounds`` and what reads them), its polygons' prompts and the
+    limits; all else is as it was. Any other image keeps its pixels bit for bit, and they may also say the wish, the model and ``bands``; then the
+    result's last band says which pixels were made. ``out`` and the result are as in `generate`. Raises `rsgeo.errors.RsgeoError`.
     """
     from rsgeo.request import Ask
     from rsgeo.tasks.extend import extend as task
 
     return task(existing, Ask(**asked), out, runtime)
+
+
+def inpaint(raster: str | Path, out: str | Path | None = None, *, mask: Any, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make the pixels of a raster anew that ``mask`` (a raster, an area, or "nodata") marks; all others stay bit for bit.
+
+    ``asked`` are the fields of `Ask` that say the wish and the model, and ``mask_values``, ``bands`` and what reads an area. `Result.pixels` is of
+    the raster's own type, with one band more, last, that says which pixels were made; ``out`` is as in `generate`. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.inpaint import inpaint as task
+
+    return task(raster, Ask(mask=mask, **asked), out, runtime)
 
 
 def sweep(field: str, values: Sequence[str | float], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> SweepResult:
@@ -93,6 +109,39 @@ def sweep(field: str, values: Sequence[str | float], out: str | Path | None = No
     from rsgeo.tasks.sweep import sweep as task
 
     return task(SweepAsk(field, values, **asked), out, runtime)
+
+
+def superres(references: str | Path | Sequence[str | Path], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:
+    """Make a raster finer: its place in red, green and blue at ``gsd`` metres, on its lattice subdivided.
+
+    ``references`` is a raster or a Sentinel-2 product (``.SAFE`` folder or ZIP), or several of which the first is refined. ``asked`` are the fields
+    of `Ask` that wish (``gsd`` is needed), cut out an area, or tell of the raster (``radiometry``, ``band_names``). ``out`` and the result are as in
+    `generate`; `Result.report` says how consistent the picture is with the raster. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.superres import superres as task
+
+    return task(references, Ask(**asked), out, runtime)
+
+
+def predict(
+    references: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    truth: str | Path | None = None,
+    runtime: Runtime | None = None,
+    **asked: Any,
+) -> Result:
+    """Paint the place of a series of dated rasters as it may look at another ``date``, on the grid of the finest of them.
+
+    ``asked`` are the fields of `Ask` that wish (``date`` is needed), cut out an area, or tell of the rasters (``radiometry``, ``band_names``,
+    ``reference_dates``). ``out`` and the result are as in `generate`; with ``truth``, an image of that date, `Result.report` holds the error beside
+    those of plain guesses. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.request import Ask
+    from rsgeo.tasks.predict import predict as task
+
+    return task(references, Ask(**asked), out, runtime, truth=truth)
 
 
 def __getattr__(name: str) -> Any:

@@ -105,14 +105,39 @@ class Synthesis(_Record):
     phases: tuple[PhaseRecord, ...] = Field(min_length=1)
 
 
-class Reference(_Record):
-    """A raster that conditions the result; told by content hash and base name, never by path."""
+class MaskRecord(_Record):
+    """Which pixels of a reference are made anew: those that a raster marks, those of an area, or those that have no data.
 
-    role: str
+    A "raster" is told by ``sha256`` and ``name``; its first band marks by any of ``values``, or by anything but 0 where there are none. The "area" is
+    stored as it is.
+    """
+
+    kind: Literal["raster", "area", "nodata"]
+    sha256: str | None = None
+    name: str | None = None
+    values: tuple[int, ...] = ()
+    area: AoiRecord | None = None
+
+
+class Reference(_Record):
+    """A raster that conditions the result, or whose pixels stay in it; told by content hash and base name, never by path.
+
+    ``role``: "known" (its pixels stay where ``mask`` does not say otherwise), "low_res" (it is refined), "series" (one of several dates).
+    ``bands`` count from 1, in a Sentinel-2 product in the order of `rsgeo.geo.sentinel2.COMMON_NAME`; ``stretch`` is for each of them the numbers
+    (low, high) that the model sees as black and white. ``resampling`` is how it comes to the model's lattice. ``gsd`` (metres), ``date`` and
+    ``cloud_cover_percent`` are what the model is told of it.
+    """
+
+    role: Literal["known", "low_res", "series"]
     sha256: str
     name: str
     bands: tuple[int, ...] = ()
-    stretch: tuple[float, float] | None = None
+    stretch: tuple[tuple[float, float], ...] = ()
+    resampling: Literal["nearest", "bilinear", "cubic", "lanczos", "average"] = "nearest"
+    gsd: Value | None = None
+    date: DateValue | None = None
+    cloud_cover_percent: Value | None = None
+    mask: MaskRecord | None = None
 
 
 class SamplesRecord(_Record):
@@ -201,6 +226,10 @@ class Ask:
     draws so many worlds, of which sample k (from 0) is exactly the world of ``seed`` + k alone; ``samples_as`` says what of them is written
     (`SamplesRecord`; default statistics). 1 takes one world alone out of a stored request of several. ``plan`` names one of
     `rsgeo.synthesis.phases.PLANS`: "default", "economy" (less overlap, less work) or "preview" (one phase, for looking only).
+    ``references`` are the files by which a stored request that needs some is made again; whatever their names, their contents have to be the same.
+    ``mask`` (a raster, whatever ``aoi`` may be, or "nodata") says what `rsgeo.tasks.inpaint` makes anew, ``mask_values`` which numbers of a raster
+    do; ``bands`` are the red, green and blue band of a raster, counted from 1. ``radiometry`` and ``band_names`` tell of references what
+    `rsgeo.geo.optical` would else recognise, ``reference_dates`` when each was taken, in their order.
     """
 
     aoi: Any = None
@@ -231,6 +260,13 @@ class Ask:
     plan: str | None = None
     model: str | None = None
     adapters: tuple[str, ...] = ()
+    references: tuple[str | Path, ...] = ()
+    mask: Any = None
+    mask_values: tuple[int, ...] = ()
+    bands: tuple[int, ...] = ()
+    radiometry: str | None = None
+    band_names: tuple[str, ...] = ()
+    reference_dates: tuple[str, ...] = ()
     max_pixels: int = 400_000_000
     model_anyway: bool = False
 

@@ -61,8 +61,10 @@ class Runtime:
 class Result:
     """What a task gives back.
 
-    ``pixels`` is (band, y, x) uint8 and ``mask`` (y, x) bool, True where valid; both are None when the result was written to ``path``.
-    ``bands`` names the bands, as `Request.bands`. ``run`` holds the facts of PROVENANCE.md section 6.
+    ``pixels`` is (band, y, x), uint8 or of the type of the raster whose pixels stay in it, and ``mask`` (y, x) bool, True where valid; both are None
+    when the result was written to ``path``. ``bands`` names the bands: `Request.bands`, or ``names`` where a raster's own are among them. ``run``
+    holds the facts of PROVENANCE.md section 6. ``report`` is what was measured of the picture (`rsgeo.tasks.report.measured`), None for tasks that
+    measure nothing.
     """
 
     request: Request
@@ -72,8 +74,10 @@ class Result:
     mask: np.ndarray[Any, Any] | None
     run: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
 
     @property
     def bands(self) -> tuple[str, ...]:
         """The names of the bands, in order."""
-        return self.request.bands
+        return self.names or self.request.bands

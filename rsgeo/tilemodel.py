@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,10 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a window shows in the raster that conditions it: ``pixels`` (bands, tile * scale, tile * scale) float32, 0 where there are none.
+    """What a window shows of the images that condition it, on a lattice ``conditioning_scale`` times coarser than the window's pixels.
 
-    ``mask`` (tile * scale, tile * scale) bool is True where there are.
+    ``pixels`` (images, bands, side, side) float32 in [0, 1], 0 where there are none; ``mask`` (images, side, side) bool, True where there are;
+    ``scenes`` one an image: what is known of it at the window's place. ``side`` is tile * scale / conditioning_scale.
     """
+
+    pixels: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    scenes: tuple[SceneMetadata, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Pixels that are given and stay: ``pixels`` (3, height, width) float32 in [-1, 1], 0 elsewhere; ``mask`` (height, width) bool, True there."""
 
     pixels: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -44,7 +55,7 @@ class Level(Protocol):
     ``tile``: window side in cells. ``scale``: pixels a cell. ``channels``: numbers a cell. ``gsd_factor``: GSD against the finest level.
     ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel
     depends on its own cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after
-    the last step s is 0.
+    the last step s is 0. ``conditioning_scale``: pixels for one pixel of the images that a window is shown, along one axis; 1 where it is shown none.
     """
 
     tile: int
@@ -55,9 +66,19 @@ class Level(Protocol):
     decoder_tile: int | None
     decoder_stride: int | None
     noise_levels: tuple[float, ...]
+    conditioning_scale: Fraction
 
-    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata], references: Sequence[Seen] | None = None) -> Any:
-        """What the network needs of each window's wish, scene and reference besides its cells; computed once a batch of windows."""
+    def conditions(
+        self,
+        prompts: Sequence[str],
+        scenes: Sequence[SceneMetadata],
+        seen: Sequence[Seen] | None = None,
+        known: Sequence[Known] | None = None,
+    ) -> Any:
+        """What the network needs besides its cells of each window's wish, scene, images and given pixels; computed once a batch of windows.
+
+        `predict` then says of cells whose pixels are all ``known`` (side tile * scale) what makes a solver end at them.
+        """
 
     def start(self, noise: torch.Tensor) -> torch.Tensor:
         """Cells at the first noise level from standard normal ``noise``."""

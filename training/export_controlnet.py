@@ -1,6 +1,6 @@
 """Put a trained ControlNet into the package: ``python training/export_controlnet.py superres --run runs/superres [--scores scores.json]``.
 
-Writes the averaged weights (fp16) and the catalogue record ``meta.json`` with the hash over them and their base.
+Writes the averaged weights (fp16) and the catalogue record ``meta.json`` with the hash over them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
         record["scores"] = json.loads(args.scores.read_text())
     path = out / "meta.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
-    record["sha256"] = catalog.model_sha256(catalog.find(str(out)))
+    record["sha256"] = catalog.files_sha256(catalog.find(str(out)))
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{out}: {sum(file.stat().st_size for file in out.rglob('*') if file.is_file()) / 1e6:.1f} MB, {record['sha256']}")
 

@@ -139,21 +139,25 @@ class Mark:
     model: str
     seed: int | None
     licence: str
+    partly: bool = False
 
     @classmethod
     def of(cls, asked: dict[str, Any], result: dict[str, Any]) -> Mark:
         """From what was asked and what came of it; a very long request does not come back, then what was typed is taken."""
         made, typed = result.get("request") or {}, asked.get("ask", {})
         model = (made.get("model") or {}).get("name") or typed.get("model") or "rsgeo"
-        return cls(str(made.get("prompt") or typed.get("prompt") or ""), str(model), result.get("seed"), str(result.get("licence") or ""))
+        words, licence = str(made.get("prompt") or typed.get("prompt") or ""), str(result.get("licence") or "")
+        return cls(words, str(model), result.get("seed"), licence, any(one.get("role") == "known" for one in made.get("references") or ()))
 
     def put_on(self, layer: QgsRasterLayer) -> None:
         """Name, colours and metadata: whoever sees the layer in QGIS sees that it is synthetic."""
-        layer.setName(tr("{} (synthetic)").format(_short(self.prompt) or self.model))
-        colours = QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
-        # The mask of the file is offered as one more band; without it what lies outside of the area would be black.
-        colours.setAlphaBand(layer.renderer().alphaBand())
-        layer.setRenderer(colours)
+        name = tr("{} (partly synthetic)") if self.partly else tr("{} (synthetic)")
+        layer.setName(name.format(_short(self.prompt) or self.model))
+        if not self.partly:  # bands of a raster that stays are not always red, green and blue, nor bytes
+            colours = QgsMultiBandColorRenderer(layer.dataProvider(), 1, 2, 3)
+            # The mask of the file is offered as one more band; without it what lies outside of the area would be black.
+            colours.setAlphaBand(layer.renderer().alphaBand())
+            layer.setRenderer(colours)
         # The date asked for is no date of capture, so the layer has no place in time.
         layer.temporalProperties().setIsActive(False)
         # What the file's own metadata (NAME.qmd, which rsgeo writes) says stays.
@@ -169,7 +173,9 @@ class Mark:
         layer.setMetadata(metadata)
 
     def _abstract(self) -> str:
-        said = tr("Synthetic image, made by rsgeo with the model {}; no observation, and not evidence of the state of the ground.").format(self.model)
+        whole = tr("Synthetic image, made by rsgeo with the model {}; no observation, and not evidence of the state of the ground.")
+        part = tr("Partly synthetic image, made by rsgeo with the model {}; its last band says where it is no observation.")
+        said = (part if self.partly else whole).format(self.model)
         wish = tr("Prompt: {prompt}. Seed: {seed}.").format(prompt=self.prompt or "–", seed="–" if self.seed is None else self.seed)
         return f"{said} {wish}"
 

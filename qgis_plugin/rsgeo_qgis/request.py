@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -68,8 +68,105 @@ def generate(
 
 
 def extend(existing: str, area: Fields, by_polygon: Fields | None = None) -> Fields:
-    """More ground for an image that rsgeo made; all but the area is as it was."""
+    """More ground for an image, whose pixels stay; of one that rsgeo made all but the area is as it was."""
     return _request("extend", ask=_said({**area, **(by_polygon or {})}), existing=existing)
+
+
+def superres(
+    references: list[str],
+    gsd_m: float,
+    area: Fields | None = None,
+    *,
+    prompt: str = "",
+    bands: str = "",
+    radiometry: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+) -> Fields:
+    """A finer picture of a raster or Sentinel-2 product; ``bands`` names those of a raster between commas."""
+    typed = {
+        **(area or {}),
+        "gsd": decimal(gsd_m),
+        "prompt": prompt.strip() or None,
+        "band_names": names(bands) or None,
+        "radiometry": radiometry,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "model": model or None,
+    }
+    return _request("superres", ask=_said(typed), references=references)
+
+
+def predict(
+    series: list[str],
+    date: str,
+    area: Fields | None = None,
+    *,
+    dates: str = "",
+    truth: str | None = None,
+    prompt: str = "",
+    bands: str = "",
+    radiometry: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    model: str | None = None,
+) -> Fields:
+    """A dated series at another date; ``dates`` are those of the images between commas, where these do not say them."""
+    typed = {
+        **(area or {}),
+        "date": date,
+        "reference_dates": names(dates) or None,
+        "prompt": prompt.strip() or None,
+        "band_names": names(bands) or None,
+        "radiometry": radiometry,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "model": model or None,
+    }
+    return _request("predict", ask=_said(typed), references=series, **({} if truth is None else {"truth": truth}))
+
+
+def names(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def mask_area(path: str, layer: str) -> Fields:
+    """The pixels in the area of a layer of a vector file."""
+    return {"mask": path, "layer": layer}
+
+
+def mask_raster(path: str, values: str = "") -> Fields:
+    """The pixels that a raster marks, by any of the ``values`` (whole numbers between commas), or by anything but 0."""
+    return {"mask": path, "mask_values": whole_numbers(values) or None}
+
+
+def mask_nodata() -> Fields:
+    """The pixels without data."""
+    return {"mask": "nodata"}
+
+
+def whole_numbers(text: str) -> list[int] | None:
+    """Whole numbers between commas; None for anything else."""
+    try:
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        return None
+
+
+def inpaint(raster: str, mask: Fields, *, prompt: str = "", seed: int | None = None, steps: int | None = None, model: str | None = None) -> Fields:
+    """A raster with the pixels made anew that ``mask`` says; None and empty text leave to rsgeo what it takes."""
+    typed = {**mask, "prompt": prompt.strip() or None, "seed": seed, "num_inference_steps": steps, "model": model or None}
+    return _request("inpaint", ask=_said(typed), raster=raster)
+
+
+def references(asked: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """The files that the complete request of a result needs to be given again: what was seen, the raster whose pixels stay, a mask that is one."""
+    stored = (result.get("request") or {}).get("references") or []
+    files = [asked[name] for name in ("raster", "existing") if name in asked] + list(asked.get("references", ())) if stored else []
+    mask = (stored[0].get("mask") or {}) if stored else {}
+    return [*files, asked["ask"]["mask"]] if mask.get("kind") == "raster" else files
 
 
 def with_seed(request: Mapping[str, Any], seed: int) -> Fields:
@@ -97,9 +194,10 @@ def request_path(output: str) -> str:
     return os.path.splitext(output)[0] + ".request.json"
 
 
-def command_line(request_file: str, output: str, windows: bool) -> str:
+def command_line(request_file: str, output: str, windows: bool, references: Sequence[str] = ()) -> str:
     """The command that makes the same pixels outside QGIS, quoted for the system's shell."""
-    words = ["rsgeo", "generate", "--request", request_file, output]
+    again = [word for path in references for word in ("--reference", path)]
+    words = ["rsgeo", "generate", "--request", request_file, *again, output]
     return " ".join(f'"{word}"' if " " in word else word for word in words) if windows else shlex.join(words)
 
 

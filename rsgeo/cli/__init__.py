@@ -13,6 +13,9 @@ from rsgeo.cli.lazy import LazyGroup
     commands_in={
         "generate": "rsgeo.cli.generate",
         "extend": "rsgeo.cli.extend",
+        "inpaint": "rsgeo.cli.inpaint",
+        "superres": "rsgeo.cli.superres",
+        "predict": "rsgeo.cli.predict",
         "plan": "rsgeo.cli.plan",
         "sweep": "rsgeo.cli.sweep",
         "info": "rsgeo.cli.info",

@@ -31,6 +31,10 @@ def several(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return () if value is None else tuple(name.strip() for name in value.split(","))
+
+
 def _seed(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "random":
         return value
@@ -49,6 +53,21 @@ vector = several(
 
 limits = click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this.")
 
+reference = click.option(
+    "--reference", "references", multiple=True, metavar="FILE", help="With --from: a raster or mask that the file was made with, the very same."
+)
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Whole numbers between commas."""
+    try:
+        return () if value is None else tuple(int(number) for number in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not whole numbers between commas, such as 4,3,2.") from error
+
+
+bands = click.option("--bands", metavar="R,G,B", callback=numbers, help="The red, green and blue band, counted from 1; default as the raster says.")
+
 place = several(
     click.option("--aoi", metavar="FILE", help="Area of interest: any vector file, STAC item or WKT."),
     click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area of interest as degrees (or in --aoi-crs)."),
@@ -59,6 +78,7 @@ place = several(
     click.option("--resolution", metavar="UNITS", help="Pixel size in units of the coordinate system, instead of --gsd."),
     click.option("--from", "from_file", metavar="TIF", help="Make a file of rsgeo again; other options change it."),
     click.option("--request", "request_file", metavar="JSON", help="Start from a request in a JSON file."),
+    reference,
     limits,
 )
 
@@ -90,7 +110,7 @@ writing = several(
     click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
 )
 
-wish = several(
+conditioned_wish = several(
     click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit."),
     click.option("--negative-prompt", help="What shall not be there."),
     click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM)."),
@@ -104,8 +124,35 @@ wish = several(
         metavar="default|economy|preview",
         help="How windows overlap: economy saves a seventh of the time where the best joins are not needed, preview is for looking only.",
     ),
-    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default rsgeo-mini."),
+    click.option("--model", help="Name, folder or ZIP of a model (rsgeo models list); default that of the task."),
+)
+
+wish = several(
+    conditioned_wish,
     click.option("--model-anyway", is_flag=True, help="With --from: use the installed model though the file was made with other weights."),
+)
+
+part = several(
+    click.option("--aoi", metavar="FILE", help="Area of interest, to cut out: any vector file, STAC item or WKT."),
+    click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="Area to cut out as degrees (or in --aoi-crs)."),
+)
+
+images = several(
+    click.option(
+        "--radiometry",
+        type=click.Choice(["dn", "dn+1000", "reflectance", "rgb"]),
+        help="What a raster's numbers are: reflectance times 10000, that plus 1000, reflectance, or grey levels; default recognised.",
+    ),
+    click.option(
+        "--bands",
+        "band_names",
+        callback=_names,
+        metavar="B02,B03,...",
+        help="Names of a raster's bands in order, - for those of no use; default recognised.",
+    ),
+    click.option(
+        "--reference-date", "reference_dates", multiple=True, metavar="DATE", help="When a reference was taken; once for each, in their order."
+    ),
 )
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done and stop.")

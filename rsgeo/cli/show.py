@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from rsgeo.runtime import Progress
 if TYPE_CHECKING:
     from rsgeo.geo.info import AreaInfo, RasterInfo
     from rsgeo.hub.records import CatalogRecord
+    from rsgeo.request import Reference
     from rsgeo.runtime import Result
     from rsgeo.synthesis.plan import SynthesisPlan
     from rsgeo.tasks.resolve import Resolved
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 _PLAIN_LINE_EVERY_S = 15.0
 _TERMINAL_LINE_EVERY_S = 0.2
 _MOST_NAMES = 6
+_GUESSES = {
+    "copy_previous": "copy of the date before",
+    "copy_next": "copy of the date after",
+    "linear_in_time": "line in time",
+    "mean_of_all": "mean of the series",
+}
 _WORDS = {
     "calibrate": "Measuring this machine, once", "load": "Loading the model", "synthesis": "Computing", "write": "Writing",
     "download": "Downloading", "check": "Checking",
@@ -66,7 +73,49 @@ def result(resolved: Resolved, done: Result, preview: Path | None) -> str:
     facts = done.run
     machine = f"{facts['device']}, {facts['dtype']}, batch {facts['batch_size']}, {facts['threads']} threads"
     written = [("written", str(done.path))] + ([("preview", str(preview))] if preview else [])
-    return rows([*written, ("marked as", "SYNTHETIC (tags, XMP, band names; rsgeo info shows them)"), *_request(resolved), ("run", machine)])
+    marks = "SYNTHETIC (tags, XMP, band names; rsgeo info shows them)"
+    if any(reference.role == "known" for reference in done.request.references):
+        partly = "PARTLY " if "observed" in done.bands[-1] else ""
+        marks = f"{partly}SYNTHETIC (tags, XMP); the last of {len(done.bands)} bands says where: {done.bands[-1]}"
+    return rows([*written, ("marked as", marks), *_request(resolved), ("run", machine), *_measured(done.report or {})])
+
+
+def _measured(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was measured of the picture, a line each."""
+    lines = []
+    for name, found in report.items():
+        worlds = found if all(isinstance(value, dict) for value in found.values()) else {"": found}
+        for world, facts in worlds.items():
+            said = _consistency(facts) if name == "consistency" else _prediction(facts)
+            lines += [(f"{world} {title}".strip(), text) for title, text in said]
+    return lines
+
+
+def _consistency(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not facts["pixels"]:
+        return [("consistency", f"unknown: no pixel of {facts['reference']} is covered as a whole")]
+    rmse = ", ".join(f"{colour} {value:.1f}" for colour, value in facts["rmse"].items())
+    angle, shift = facts["spectral_angle_deg"], facts["shift_px"]
+    where = (
+        "unknown"
+        if shift is None
+        else f"{shift[0]:+.2f} px right, {shift[1]:+.2f} px down ({facts['shift_m'][0]:+.1f} m, {facts['shift_m'][1]:+.1f} m)"
+    )
+    return [
+        ("consistency", f"averaged back to {facts['reference']}: RMSE {rmse} of 255 grey levels"),
+        ("colours", f"spectral angle {angle['median']:.2f} degrees (median), {angle['percentile_95']:.2f} (95 %)"),
+        ("shift", where),
+    ]
+
+
+def _prediction(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not facts["pixels"]:
+        return [("error", f"unknown: {facts['truth']}, the series and the result have no pixel in common")]
+    errors = dict(facts["errors"])
+    own, best = errors.pop("prediction"), min(errors, key=errors.__getitem__)
+    guesses = ", ".join(f"{_GUESSES[name]} {value:.1f}" for name, value in errors.items())
+    verdict = "better than all of these" if own < errors[best] else f"no better than {_GUESSES[best]}"
+    return [("error", f"{own:.1f} of 255 grey levels against {facts['truth']}"), ("plain guesses", f"{guesses}; the prediction is {verdict}")]
 
 
 def _request(resolved: Resolved) -> list[tuple[str, str]]:
@@ -77,6 +126,8 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
     sampler, scene, samples = request.sampler, request.scene, provenance.samples_in_words(request)
     return [
         ("grid", f"{cells.width} x {cells.height} px, {ground.gsd_m:.4g} m, {_short(cells.crs)}, centre {ground.lon:.5f} {ground.lat:.5f}"),
+        *([("continued", "a synthetic image, from the request stored in it")] if resolved.known else []),
+        *(_kept(reference) for reference in request.references if reference.role == "known"),
         ("prompt", request.prompt or "(none: unconditional)"),
         *([("by polygon", ", ".join(region.prompt for region in request.regions))] if request.regions else []),
         *([("not", request.negative_prompt)] if request.negative_prompt else []),
@@ -85,6 +136,19 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
         *([("samples", samples)] if samples else []),
         ("model", f"{request.model.name} ({request.model.sha256[:12]}), {resolved.record.licence}"),
     ]
+
+
+def _kept(reference: Reference) -> tuple[str, str]:
+    """Which raster's pixels stay, where they do not, and how a model sees them."""
+    low, high = reference.stretch[0]
+    seen = f"bands {', '.join(map(str, reference.bands))} seen from {low:g} to {high:g}"
+    mask = reference.mask
+    if mask is None:
+        return "continued", f"{reference.name}, a real image: its pixels stay bit for bit; {seen}"
+    where = "where it has no data" if mask.kind == "nodata" else "in the area of the mask"
+    if mask.kind == "raster":
+        where = f"where {mask.name} is {', '.join(map(str, mask.values)) or 'not 0'}"
+    return "inpainted", f"{reference.name}, {where}; {seen}"
 
 
 def _percent(value: object) -> str:

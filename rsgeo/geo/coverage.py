@@ -51,7 +51,16 @@ def valid_mask(record: GridRecord, aoi: AOI, row0: int, col0: int, height: int, 
 
 
 def grown(record: GridRecord, aoi: AOI) -> GridRecord:
-    """The smallest grid on the same lattice that covers a grid and an area.
+    """The smallest grid on the same lattice that covers a grid and an area. Raises as `covering`."""
+    more = covering(record, aoi)
+    col, row = min(record.col, more.col), min(record.row, more.row)
+    width = max(record.col + record.width, more.col + more.width) - col
+    height = max(record.row + record.height, more.row + more.height) - row
+    return record.model_copy(update={"col": col, "row": row, "width": width, "height": height})
+
+
+def covering(record: GridRecord, aoi: AOI) -> GridRecord:
+    """The smallest grid on the lattice of ``record`` that covers an area.
 
     Raises InputError where the antimeridian tears the area apart in the grid's CRS, GeoreferenceError where that does not reach.
     """
@@ -60,10 +69,9 @@ def grown(record: GridRecord, aoi: AOI) -> GridRecord:
     bounds_in(aoi, system, math.sqrt(abs(a * e - b * d)))
     plane = _projected(aoi, system, _densify_degrees(math.sqrt(abs(a * e - b * d)) * metres_per_unit(system)))
     left, top, right, bottom = shapely.transform(plane, lambda x, y: solve(a, b, d, e, x - c, y - f), interleaved=False).bounds
-    col, row = min(record.col, math.floor(left)), min(record.row, math.floor(top))
-    width = max(record.col + record.width, math.ceil(right)) - col
-    height = max(record.row + record.height, math.ceil(bottom)) - row
-    return record.model_copy(update={"col": col, "row": row, "width": width, "height": height})
+    col, row = math.floor(left), math.floor(top)
+    size = {"width": max(math.ceil(right) - col, 1), "height": max(math.ceil(bottom) - row, 1)}
+    return record.model_copy(update={"col": col, "row": row, **size})
 
 
 def touched_pixels(record: GridRecord, aoi: AOI | None, limit: int | None = None) -> int:

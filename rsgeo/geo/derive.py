@@ -112,7 +112,12 @@ def derive(dataset: DatasetReader, path: Path) -> Derived:
     if tie.ground is not None:
         _judge_pixels(tie.ground, facts)
     wish = source.tags.get("RSGEO_REQUESTED_DATE") or next((known.requested_date for known in facts if known.requested_date), None)
-    return Derived(tie, _scene(tie.ground, f"centre of the image ({tie.kind})", date, cloud), mark, wish if mark else None)
+    return Derived(tie, placed(tie, date, cloud), mark, wish if mark else None)
+
+
+def placed(tie: Georeference, date: DateValue | None, cloud_cover_percent: Value | None) -> SceneMetadata:
+    """The scene of an image whose date and cloud cover are known from elsewhere."""
+    return _scene(tie.ground, f"centre of the image ({tie.kind})", date, cloud_cover_percent)
 
 
 def scene_of_aoi(aoi: AOI) -> SceneMetadata:
@@ -269,6 +274,7 @@ __all__ = [
     "derive",
     "footprint",
     "georeference",
+    "placed",
     "parse_requested_date",
     "scene_of_aoi",
     "scene_of_raster",

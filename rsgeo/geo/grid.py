@@ -23,7 +23,7 @@ from shapely.geometry import Polygon, mapping
 from rsgeo.errors import AreaError, GeoreferenceError, InputError, RsgeoWarning, TooLargeError
 from rsgeo.geo import lonlat, measure
 from rsgeo.geo.aoi import AOI
-from rsgeo.geo.coverage import bounds_in, check_size, grown, touched_pixels, valid_mask
+from rsgeo.geo.coverage import bounds_in, check_size, covering, grown, touched_pixels, valid_mask
 from rsgeo.geo.crs import WGS84, cached_crs, crs_text, is_degrees, local_equal_area, parse_crs, transformer
 from rsgeo.geo.measure import LonLatBox
 from rsgeo.geo.world import decimal_text, exact, floats, fractions, positive_decimal, solve
@@ -49,6 +49,7 @@ __all__ = [
     "valid_mask",
     "touched_pixels",
     "check_size",
+    "covering",
     "grown",
     "to_geojson",
 ]

@@ -27,7 +27,9 @@ from rsgeo.geo import dates
 from rsgeo.geo.raster_open import regular_file
 from rsgeo.scene import DateValue, Value
 
-_LARGEST_TEXT = 4 * 2**20
+LARGEST_TEXT = 4 * 2**20
+"""Bytes of a metadata file; larger ones are none."""
+
 _MOST_JSON_BESIDE = 100
 _FIRST_EARTH_SATELLITE_IMAGE = "1972-07-23"
 _FGDC_DATE = re.compile(r"Calendar_Date:\s*(\d{4})(\d\d)(\d\d)\b.{0,400}?Currentness_Reference:\s*Ground Condition", re.DOTALL | re.IGNORECASE)
@@ -99,17 +101,21 @@ def mtl_facts(path: Path) -> Facts:
 
 def safe_facts(path: Path) -> Facts:
     """``MTD_MSIL1C.xml`` or ``MTD_MSIL2A.xml`` of a Sentinel-2 SAFE folder, read as text: sensing start, never the time of processing."""
-    root = _xml(path)
+    return facts_of_safe(_xml(path))
+
+
+def facts_of_safe(root: ElementTree.Element) -> Facts:
+    """`safe_facts` of metadata that was parsed before."""
     date = None
     for name in ("PRODUCT_START_TIME", "DATATAKE_SENSING_START"):
-        date = date or dates.from_iso(_element(root, name) or "", f"SAFE {name}")
-    lat_lon = [number for text in (_element(root, "EXT_POS_LIST") or "").split() if (number := _number(text)) is not None]
+        date = date or dates.from_iso(element_text(root, name) or "", f"SAFE {name}")
+    lat_lon = [number for text in (element_text(root, "EXT_POS_LIST") or "").split() if (number := _number(text)) is not None]
     # A tile on the antimeridian jumps from 180 to -179; one turn, from 0 to 360, keeps its ring together.
     wide = lat_lon and max(lat_lon[1::2]) - min(lat_lon[1::2]) > 180
     ring = [(lon + 360 if wide and lon < 0 else lon, lat) for lat, lon in zip(lat_lon[0::2], lat_lon[1::2], strict=False)]
     return Facts(
         date=date,
-        cloud_cover_percent=percent(_element(root, "Cloud_Coverage_Assessment"), "SAFE Cloud_Coverage_Assessment"),
+        cloud_cover_percent=percent(element_text(root, "Cloud_Coverage_Assessment"), "SAFE Cloud_Coverage_Assessment"),
         ring=tuple(ring),
     )
 
@@ -119,26 +125,42 @@ def planet_facts(path: Path) -> Facts:
     root = _xml(path)
     date = None
     for name in ("acquisitionDateTime", "acquisitionDate"):
-        date = date or dates.from_iso(_element(root, name) or "", f"Planet {name}")
-    fraction = _number(_element(root, "cloudCoverPercentage"))
+        date = date or dates.from_iso(element_text(root, name) or "", f"Planet {name}")
+    fraction = _number(element_text(root, "cloudCoverPercentage"))
     return Facts(date, percent(None if fraction is None else fraction * 100, "Planet cloudCoverPercentage x 100"))
 
 
 def stac_beside(source: Source) -> Facts | None:
     """The STAC item in the image's folder: named after it, or naming it as an asset."""
-    for path in _json_beside(source.path):
+    item = item_beside(source.path)
+    return None if item is None else stac_facts(item)
+
+
+def item_beside(image: Path) -> dict[str, Any] | None:
+    """The JSON of `stac_beside`. One that cannot be read is left out with an RsgeoWarning."""
+    for path in _json_beside(image):
         text = _text(path, required=False)
         if text is None or '"stac_' not in text:
             continue
         try:
             item = json.loads(text)
-            own = _own_name(path) == source.path.stem or path.name == f"{source.path.name}.stac.json"
-            if isinstance(item, dict) and item.get("type") == "Feature" and (own or source.path.name in _asset_names(item)):
-                return stac_facts(item)
+            own = _own_name(path) == image.stem or path.name == f"{image.name}.stac.json"
+            if isinstance(item, dict) and item.get("type") == "Feature" and (own or image.name in _asset_names(item)):
+                _checked_item(item)
+                return item
         except (ValueError, RecursionError, InputError):
             sentence = f"{path.name} beside the image looks like a STAC item but cannot be read; it is ignored."
-            warnings.warn(sentence, RsgeoWarning, stacklevel=3)
+            warnings.warn(sentence, RsgeoWarning, stacklevel=4)
     return None
+
+
+def asset_of(item: Mapping[str, Any], image: Path) -> Mapping[str, Any]:
+    """The asset of a STAC item that is ``image``, by its file's name; empty where none is."""
+    assets = item.get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        if isinstance(asset, dict) and PurePosixPath(urlsplit(str(asset.get("href"))).path).name == image.name:
+            return asset
+    return {}
 
 
 def landsat(source: Source) -> Facts | None:
@@ -295,7 +317,7 @@ def _text(path: Path, *, required: bool = True) -> str | None:
     """The text of a metadata file of sane size; None (or, if required, InputError) where there is none."""
     try:
         regular_file(path)
-        if path.stat().st_size > _LARGEST_TEXT:
+        if path.stat().st_size > LARGEST_TEXT:
             raise InputError(f"{path.name} is too large for a metadata file ({path.stat().st_size} bytes).")
         return path.read_text(encoding="utf-8", errors="replace")
     except (InputError, OSError) as error:
@@ -305,17 +327,26 @@ def _text(path: Path, *, required: bool = True) -> str | None:
 
 
 def _xml(path: Path) -> ElementTree.Element:
-    text = _text(path) or ""
+    return parse_xml(_text(path) or "", path.name)
+
+
+def metadata_text(path: Path) -> str:
+    """The text of a metadata file. Raises InputError if it is missing, or too large for one."""
+    return _text(path) or ""
+
+
+def parse_xml(text: str, name: str) -> ElementTree.Element:
+    """The XML of a product's metadata; ``name`` is the file's, for messages. Raises InputError for entities and whatever is no XML."""
     # Product metadata has no document type; entities would only serve to blow it up.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise InputError(f"{path.name} declares XML entities, which product metadata never does.")
+        raise InputError(f"{name} declares XML entities, which product metadata never does.")
     try:
         return ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text.lstrip("\ufeff")))
     except ElementTree.ParseError as error:
-        raise InputError(f"{path.name} is not valid XML.") from error
+        raise InputError(f"{name} is not valid XML.") from error
 
 
-def _element(root: ElementTree.Element, name: str) -> str | None:
+def element_text(root: ElementTree.Element, name: str) -> str | None:
     """The text of the first element of that local name."""
     return next((element.text.strip() for element in root.iter() if element.tag.rpartition("}")[2] == name and element.text), None)
 

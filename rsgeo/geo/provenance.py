@@ -21,8 +21,9 @@ from rasterio.io import DatasetReader, DatasetWriter
 
 from rsgeo._version import __version__
 from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.geo.layout import Layout
 from rsgeo.geo.raster_open import open_raster
-from rsgeo.request import SCHEMA_VERSION, AoiRecord, PromptRegion, Request, canonical_json, sha256_text
+from rsgeo.request import SCHEMA_VERSION, AoiRecord, PromptRegion, Reference, Request, canonical_json, sha256_text
 
 Synthetic = Literal["ALL", "PART"]
 
@@ -44,8 +45,8 @@ class Marks:
     """What is said of one output: the request, the facts of the run, and how much of the image is synthetic.
 
     ``run`` holds the JSON values of PROVENANCE.md section 6; ``pixels_sha256`` is added when the raster is finished. ``created`` is
-    None with ``--reproducible`` (see `creation_time`). ``private`` replaces prompts and area by their SHA-256. Raises InputError if
-    ``copyright`` holds control characters.
+    None with ``--reproducible`` (see `creation_time`). ``private`` replaces prompts and area by their SHA-256. ``layout`` are the bands where they
+    are not just those of the request. Raises InputError if ``copyright`` holds control characters.
     """
 
     request: Request
@@ -56,6 +57,7 @@ class Marks:
     copyright: str | None = None
     model_licence: str | None = None
     model_citation: str | None = None
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         if self.copyright and _CONTROL_CHARACTER.search(self.copyright):
@@ -68,6 +70,11 @@ class Marks:
     def stored_request(self) -> Request:
         """The request as it is stored: itself, or with ``private`` its version without words and area."""
         return _without_private_parts(self.request) if self.private else self.request
+
+    @property
+    def bands(self) -> Layout:
+        """What the output's bands are."""
+        return self.layout or Layout.of_worlds(self.request.bands)
 
     @property
     def source_type(self) -> str:
@@ -162,6 +169,11 @@ def sidecar_paths(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.stem}.stac.json"), out.with_name(f"{out.stem}.qmd")
 
 
+def report_path(out: Path) -> Path:
+    """Where what was measured of an output is written: ``field.tif`` has ``field.report.json``."""
+    return out.with_name(f"{out.stem}.report.json")
+
+
 def samples_in_words(request: Request) -> str | None:
     """What an output of several worlds holds, as one sentence; None for one world."""
     samples = request.samples
@@ -174,14 +186,16 @@ def samples_in_words(request: Request) -> str | None:
 
 
 def stamp(dataset: DatasetWriter, marks: Marks) -> None:
-    """Write all marks that live inside a GeoTIFF into an open one that has the bands of the request."""
+    """Write all marks that live inside a GeoTIFF into an open one that has the bands of the marks."""
     dataset.update_tags(**marks.tags())
     # rasterio hands GDAL "key=value", and GDAL stores that whole text as the packet: cut at its first "=", it stands there as it is.
     head, _, rest = marks.xmp().partition("=")
     dataset.update_tags(ns="xml:XMP", **{head: rest})
-    for band, name in enumerate(marks.request.bands, start=1):
-        dataset.set_band_description(band, f"synthetic {name}")
-        dataset.update_tags(band, SYNTHETIC="YES")
+    for band, (name, synthetic) in enumerate(zip(marks.bands.names, marks.bands.synthetic, strict=True), start=1):
+        if name is not None:
+            dataset.set_band_description(band, name)
+        if synthetic:
+            dataset.update_tags(band, SYNTHETIC="YES" if marks.synthetic == "ALL" else "PART")
 
 
 def synthetic_state(dataset: DatasetReader) -> Synthetic | None:
@@ -231,8 +245,15 @@ def _without_private_parts(request: Request) -> Request:
     words = request.prompt if not request.negative_prompt else f"{request.prompt}\0{request.negative_prompt}"
     aoi = None if request.aoi is None else _hashed(request.aoi)
     regions = tuple(PromptRegion(prompt=sha256_text(region.prompt), area=_hashed(region.area)) for region in request.regions)
-    hidden = {"prompt": "", "negative_prompt": "", "prompt_sha256": sha256_text(words), "aoi": aoi, "regions": regions}
+    references = tuple(map(_without_area, request.references))
+    hidden = {"prompt": "", "negative_prompt": "", "prompt_sha256": sha256_text(words), "aoi": aoi, "regions": regions, "references": references}
     return request.model_copy(update=hidden)
+
+
+def _without_area(reference: Reference) -> Reference:
+    if reference.mask is None or reference.mask.area is None:
+        return reference
+    return reference.model_copy(update={"mask": reference.mask.model_copy(update={"area": _hashed(reference.mask.area)})})
 
 
 def _hashed(area: AoiRecord) -> AoiRecord:

@@ -18,15 +18,16 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
@@ -35,13 +36,14 @@ from rsgeo.errors import InputError, NoSpaceError, OutputError
 from rsgeo.geo.atomic import check_place, made, making, place, sync
 from rsgeo.geo.provenance import Marks, sidecar_paths, stamp
 from rsgeo.geo.raster_open import open_raster
-from rsgeo.geo.raster_read import CACHE_MB, Fingerprint, Mask, Pixels, fingerprint, interleaved, mask_bytes, pixels_header
+from rsgeo.geo.raster_read import CACHE_MB, Fingerprint, Mask, fingerprint, interleaved, mask_bytes, pixels_header, stored_sha256
 from rsgeo.request import COLOURS
 
 DISK_FACTOR = 2
 """Free disk asked for, in raw bytes of the image: 1.7 to 1.9 were measured at the peak (GEOREFERENCING.md section 8)."""
 
 _BLOCK = 512
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 # A tile of many bands is smaller: whoever looks at three of them reads all.
 _LARGEST_TILE_BYTES = 2**22
 # Low tiles, so that a row of them stays in GDAL's cache until it is full, also for wide images.
@@ -85,9 +87,9 @@ _LOSSY = frozenset({"JPEG", "WEBP"})
 
 
 class CogWriter:
-    """Writes a uint8 Cloud Optimized GeoTIFF with an internal mask; use it in a ``with`` statement.
+    """Writes a Cloud Optimized GeoTIFF; use it in a ``with`` statement.
 
-    Its bands are those of the request in ``marks``; the first three are shown as red, green and blue.
+    Its bands are those of ``marks``: uint8 with an internal mask, the first three shown as red, green and blue, where no layout says otherwise.
 
     The file appears under its name when the block ends without an exception, complete, marked, read back and checked; on any
     exception, KeyboardInterrupt included, nothing is left behind. Afterwards ``marks`` holds the finished marks. ``scratch`` is a folder on the
@@ -111,18 +113,23 @@ class CogWriter:
         self.geobox = geobox
         self.marks = marks
         self._height, self._width = geobox.shape
-        self._bands = len(marks.request.bands)
+        self._layout = marks.bands
+        self._bands = len(self._layout.names)
         self._overwrite = overwrite
         self._scratch = out.parent if scratch is None else scratch
-        self._options = cog_options(creation_options, threads, self._bands)
+        self._options = cog_options(creation_options, threads, self._bands, itemsize=self._itemsize, exact=marks.layout is not None)
         self._next_row = 0
-        self._pixels = hashlib.sha256(pixels_header(self._width, self._height, self._bands))
+        self._pixels = hashlib.sha256(pixels_header(self._width, self._height, self._bands, self._layout.dtype))
         self._mask = hashlib.sha256()
         self._folder: Path | None = None
         self._part: DatasetWriter | None = None
 
+    @property
+    def _itemsize(self) -> int:
+        return np.dtype(self._layout.dtype).itemsize
+
     def __enter__(self) -> Self:
-        check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * raw_bytes(self.geobox, self._bands))
+        check_output(self.out, overwrite=self._overwrite, needed_bytes=DISK_FACTOR * self._itemsize * raw_bytes(self.geobox, self._bands))
         try:
             with making:
                 self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name[:32]}.", suffix=".part", dir=self._scratch))
@@ -135,10 +142,11 @@ class CogWriter:
                     width=self._width,
                     height=self._height,
                     count=self._bands,
-                    dtype="uint8",
+                    dtype=self._layout.dtype,
+                    nodata=self._layout.nodata,
                     crs=CRS.from_wkt(self.geobox.crs.to_wkt()) if self.geobox.crs else None,
                     transform=self.geobox.affine,
-                    photometric="RGB",
+                    photometric="RGB" if self._layout.colours[:3] in ((), _RGB) else "MINISBLACK",
                     interleave="pixel" if self._bands == len(COLOURS) else "band",
                     tiled=True,
                     blockxsize=_BLOCK,
@@ -147,6 +155,7 @@ class CogWriter:
                     zstd_level=1,
                     bigtiff="IF_SAFER",
                 )
+                self._describe_bands(self._part)
         except BaseException as error:
             self._abandon()
             if isinstance(error, _FAILURES):
@@ -154,8 +163,10 @@ class CogWriter:
             raise
         return self
 
-    def write_band(self, row0: int, pixels: Pixels, mask: Mask) -> None:
-        """Write the next rows: ``pixels`` (band, rows, width) uint8, ``mask`` (rows, width) True where valid; masked pixels become 0.
+    def write_band(self, row0: int, pixels: NDArray[Any], mask: Mask) -> None:
+        """Write the next rows: ``pixels`` (band, rows, width), ``mask`` (rows, width) True where valid.
+
+        Masked pixels become 0, but those of a layout of its own stay as they are; one that is not masked has no use for ``mask``.
 
         Raises ValueError if the band is not the next one or has another shape, OutputError if the disk gives up.
         """
@@ -167,15 +178,16 @@ class CogWriter:
         expected = (self._bands, rows, self._width)
         if pixels.shape != expected or mask.shape != expected[1:]:
             raise ValueError(f"expected {expected} and {expected[1:]}, got {pixels.shape} and {mask.shape}")
-        if pixels.dtype != np.uint8 or mask.dtype != np.bool_:
-            raise ValueError(f"expected uint8 and bool, got {pixels.dtype} and {mask.dtype}")
-        valid = np.where(mask, pixels, np.uint8(0))
+        if pixels.dtype != self._layout.dtype or mask.dtype != np.bool_:
+            raise ValueError(f"expected {self._layout.dtype} and bool, got {pixels.dtype} and {mask.dtype}")
+        valid = np.where(mask, pixels, np.uint8(0)) if self.marks.layout is None else pixels
         coverage = mask_bytes(mask)
         window = Window(0, row0, self._width, rows)
         try:
             with rasterio.Env(**_ENV):
                 self._part.write(valid, window=window)
-                self._part.write_mask(coverage, window=window)
+                if self._layout.masked:
+                    self._part.write_mask(coverage, window=window)
         except _FAILURES as error:
             raise _cannot_write(self.out, error) from error
         self._pixels.update(interleaved(valid).data)
@@ -199,7 +211,8 @@ class CogWriter:
             self._part.close()
             written = fingerprint(part)
             # GDAL stays silent about a full disk when it flushes its cache at closing: only reading back tells.
-            if (written.pixels, written.mask) != (self._pixels.hexdigest(), self._mask.hexdigest()):
+            pixels = written.pixels if self.marks.layout is None else stored_sha256(part)
+            if pixels != self._pixels.hexdigest() or (self._layout.masked and written.mask != self._mask.hexdigest()):
                 raise OSError(errno.EIO, "what was written reads back differently")
             if self._bands > len(COLOURS):
                 _build_overviews(part, int(self._options["BLOCKSIZE"]), self._options["OVERVIEW_RESAMPLING"])
@@ -207,12 +220,21 @@ class CogWriter:
             if found != written and self._options["COMPRESS"] in _LOSSY:
                 written = Fingerprint(found.pixels, written.mask, found.both)
                 found = self._make_cog(part, cog, written)
-            if found != written:
+            if found != written or (self.marks.layout is not None and stored_sha256(cog) != pixels):
                 raise OSError(errno.EIO, "what was written reads back differently")
         sync(cog)
         _remove_stale(self.out)
         place(cog, self.out)
         sync(self.out.parent)
+
+    def _describe_bands(self, part: DatasetWriter) -> None:
+        """Say what a layout of its own tells of each band; names come with the marks."""
+        layout = self._layout
+        if self.marks.layout is None:
+            return
+        part.colorinterp = layout.colours
+        part.scales, part.offsets = layout.scales, layout.offsets
+        part.units = [unit or "" for unit in layout.units]
 
     def _make_cog(self, part: Path, cog: Path, written: Fingerprint) -> Fingerprint:
         """Stamp the part file, copy it into a COG, and say what the COG reads back as."""
@@ -257,12 +279,15 @@ def check_output(out: Path, *, overwrite: bool, needed_bytes: int = 0, beside: S
         )
 
 
-def cog_options(creation_options: Mapping[str, str] | None = None, threads: int = 1, bands: int = len(COLOURS)) -> dict[str, str]:
-    """The COG driver's creation options for an image of ``bands``: the defaults of R20 with those asked for on top.
+def cog_options(
+    creation_options: Mapping[str, str] | None = None, threads: int = 1, bands: int = len(COLOURS), *, itemsize: int = 1, exact: bool = False
+) -> dict[str, str]:
+    """The COG driver's creation options for an image of ``bands`` of ``itemsize`` bytes: the defaults of R20 with those asked for on top.
 
-    Raises InputError, naming it, for an option or value that is unknown, would change the grid, or cannot hold so many bands.
+    Raises InputError, naming it, for an option or value that is unknown, would change the grid, cannot hold so many bands, or would change pixels
+    though they are to stay ``exact``.
     """
-    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_block(bands)), "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER"}
+    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(_block(bands * itemsize)), "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER"}
     for name, value in (creation_options or {}).items():
         key, text = name.strip().upper(), str(value).strip().upper()
         allowed = _CREATION_OPTIONS.get(key)
@@ -271,6 +296,8 @@ def cog_options(creation_options: Mapping[str, str] | None = None, threads: int 
         if text not in allowed:
             raise InputError(f"--co {key} cannot be {value}; it takes {_choices(allowed)}.")
         options[key] = text
+    if exact and options["COMPRESS"] in _LOSSY:
+        raise InputError(f"--co COMPRESS={options['COMPRESS']} would change pixels that are to stay; leave it out, or use DEFLATE or ZSTD.")
     for key in ("COMPRESS", "OVERVIEW_COMPRESS"):
         if bands > len(COLOURS) and options.get(key) in _LOSSY:
             raise InputError(f"--co {key}={options[key]} cannot hold the {bands} bands of several worlds; leave it out, or use DEFLATE or ZSTD.")

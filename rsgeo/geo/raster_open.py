@@ -7,8 +7,11 @@ GDAL left to itself would follow a VRT to any other file, a WMS description to t
 from __future__ import annotations
 
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,25 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _ALPHA_SAMPLE = 512
 _LARGEST_SAMPLED_BLOCK = 2**24
 _MOST_ALPHA_VALUES = 16
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file in a ZIP archive, read where it lies: ``member`` is its name in the archive."""
+
+    archive: Path
+    member: str
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.member.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.member}"
+
+
+ImagePath = str | Path | Packed
 
 
 def regular_file(path: str | Path) -> Path:
@@ -65,16 +87,37 @@ def sniff_driver(path: Path) -> str | None:
             head = file.read(16)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    return _driver_of(head)
+
+
+def _driver_of(head: bytes) -> str | None:
     return next((driver for magic, driver in _MAGIC if head.startswith(magic)), None)
 
 
+def read_member(packed: Packed, most_bytes: int) -> bytes:
+    """The first ``most_bytes`` of a file in an archive. Raises InputError if archive or file is missing, locked or damaged."""
+    try:
+        with zipfile.ZipFile(regular_file(packed.archive)) as archive, archive.open(packed.member) as member:
+            return member.read(most_bytes)
+    except KeyError as error:
+        raise InputError(f"{packed.archive} holds no {packed.member}.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        raise InputError(f"{packed.archive} is no ZIP archive that can be read, or is damaged; copy it again.") from error
+    except RuntimeError as error:  # what zipfile raises for a password
+        raise InputError(f"{packed.archive} is locked with a password; unpack it first.") from error
+
+
 @contextmanager
-def open_raster(path: str | Path) -> Iterator[DatasetReader]:
+def open_raster(path: ImagePath) -> Iterator[DatasetReader]:
     """Open a GeoTIFF, JPEG 2000, PNG or JPEG for reading; no pixel is read.
 
-    Sidecars GDAL obeys are reported by an RsgeoWarning where they move the image. Raises InputError if the file is missing, of
-    another kind, damaged at its head, or leads to another file.
+    Sidecars GDAL obeys are reported by an RsgeoWarning where they move the image; beside a file in an archive none is obeyed. Raises InputError
+    if the file is missing, of another kind, damaged at its head, or leads to another file.
     """
+    if isinstance(path, Packed):
+        with _open_packed(path) as dataset:
+            yield dataset
+        return
     found = regular_file(path)
     driver = sniff_driver(found)
     if driver is None:
@@ -109,7 +152,21 @@ def alpha_is_data(dataset: DatasetReader) -> bool:
         raise InputError(f"{dataset.name} is damaged: its pixels cannot be read.") from error
 
 
-def _open(path: Path, driver: str, **options: str) -> DatasetReader:
+@contextmanager
+def _open_packed(packed: Packed) -> Iterator[DatasetReader]:
+    driver = _driver_of(read_member(packed, 16))
+    if driver not in ("GTiff", "JP2OpenJPEG"):
+        raise InputError(f"{packed} is not an image rsgeo can read (GeoTIFF, JPEG 2000).")
+    archive = packed.archive.absolute().as_posix()
+    if not {"{", "}"}.isdisjoint(archive):
+        raise InputError(f"{packed.archive} has a brace in its path, which cannot be read; rename it.")
+    place = f"/vsizip/{{{archive}}}/{packed.member}"  # the braces let an archive have any name
+    # What lies beside the image in the archive is never opened: neither .aux.xml nor .msk nor .ovr.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"), _open(place, driver) as dataset:
+        yield dataset
+
+
+def _open(path: Path | str, driver: str, **options: str) -> DatasetReader:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

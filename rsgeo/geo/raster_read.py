@@ -69,6 +69,32 @@ def fingerprint(path: str | Path) -> Fingerprint:
     return Fingerprint(pixels, masks.hexdigest(), both.hexdigest())
 
 
+def stored_sha256(path: str | Path) -> str:
+    """SHA-256 of the pixels as they are stored, under a mask and without data too: the text of `pixels_header`, then rows of interleaved bands.
+
+    Raises InputError if the file cannot be read or holds damaged pixels.
+    """
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(path) as dataset:
+        found = hashlib.sha256(pixels_header(dataset.width, dataset.height, dataset.count, dataset.dtypes[0]))
+        for window in row_windows(dataset):
+            try:
+                found.update(interleaved(dataset.read(window=window)).data)
+            except (RasterioError, OSError) as error:
+                raise damaged(dataset) from error
+    return found.hexdigest()
+
+
+def read_stored(dataset: DatasetReader, window: Window) -> tuple[NDArray[Any], Mask]:
+    """All bands of a window of an open raster as they are stored, and the mask (height, width), True where valid.
+
+    Raises InputError where its pixels are damaged.
+    """
+    try:
+        return dataset.read(window=window), _read_mask(dataset, window) > 0
+    except (RasterioError, OSError) as error:
+        raise damaged(dataset) from error
+
+
 def row_windows(dataset: DatasetReader) -> Iterator[Window]:
     """Windows of whole rows from top to bottom that cover a raster, each of at most some 32 MB of memory.
 

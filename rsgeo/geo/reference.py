@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rsgeo.errors import GeoreferenceError
 from rsgeo.geo import derive, grid
 from rsgeo.geo.crs import crs_text
 from rsgeo.geo.measure import earth_crs
-from rsgeo.geo.raster_open import open_raster
+from rsgeo.geo.raster_open import ImagePath, open_raster
 from rsgeo.request import GridRecord
 
 
-def grid_of(path: str | Path) -> GridRecord:
+def grid_of(path: ImagePath) -> GridRecord:
     """The raster's own grid, exactly: rotated, south-up and unaligned ones included.
 
     Raises:

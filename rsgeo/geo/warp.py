@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from rsgeo.errors import GeoreferenceError, InputError
 from rsgeo.geo import derive
 from rsgeo.geo.crs import cached_crs, is_degrees, parse_crs, transformer
-from rsgeo.geo.raster_open import alpha_is_data, open_raster
+from rsgeo.geo.raster_open import ImagePath, Packed, alpha_is_data, open_raster
 from rsgeo.geo.raster_read import CACHE_MB, Mask, check_block_size, damaged
 from rsgeo.geo.world import floats
 from rsgeo.request import GridRecord
@@ -41,8 +41,9 @@ _MOST_SAMPLES = 2**22
 class WarpedRaster:
     """A GeoTIFF, JPEG 2000, PNG or JPEG on a request's grid: any CRS, rotated, south-up, of any real number type.
 
-    ``bands`` count from 1. ``factor`` is the side of a target pixel in pixels of ``grid``: a whole number for a coarser level, one over a whole
-    number for a finer one; both start at the lattice's origin, so their pixels nest.
+    ``bands`` count from 1. ``nodata`` is a number that stands for nothing though the file does not say so. ``factor`` is the side of a target pixel
+    in pixels of ``grid``: a whole number for a coarser level, one over a whole number for a finer one; both start at the lattice's origin, so their
+    pixels nest.
 
     ``nearest`` is the source pixel at the target pixel's centre. ``bilinear``, ``cubic`` (Keys, a = -1/2) and ``lanczos`` (3 lobes) are widened where
     the target is coarser than the source, so that nothing is skipped. ``average`` is the mean over the target pixel, taken as a rectangle along the
@@ -53,8 +54,18 @@ class WarpedRaster:
         GeoreferenceError: it has no transform and CRS (control points and RPCs are none).
     """
 
-    def __init__(self, path: str | Path, grid: GridRecord, bands: Sequence[int], resampling: Resampling, *, factor: int | Fraction = 1) -> None:
-        self.path, self.grid, self.bands, self.resampling, self.factor = Path(path), grid, tuple(bands), resampling, Fraction(factor)
+    def __init__(
+        self,
+        path: ImagePath,
+        grid: GridRecord,
+        bands: Sequence[int],
+        resampling: Resampling,
+        *,
+        factor: int | Fraction = 1,
+        nodata: float | None = None,
+    ) -> None:
+        self.path = path if isinstance(path, Packed) else Path(path)
+        self.grid, self.bands, self.resampling, self.factor, self.nodata = grid, tuple(bands), resampling, Fraction(factor), nodata
         if resampling not in get_args(Resampling):
             raise ValueError(f"no resampling {resampling!r}")
         if self.factor <= 0 or 1 not in (self.factor.numerator, self.factor.denominator):
@@ -90,6 +101,11 @@ class WarpedRaster:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(self.path) as dataset:
             self._fill(dataset, row, col, pixels, mask)
         return pixels, mask
+
+    def read_source(self, row: int, col: int, height: int, width: int) -> tuple[NDArray[np.float32], Mask]:
+        """As `read`, but of the raster's own pixels, from (``row``, ``col``) of its grid on."""
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_raster(self.path) as dataset:
+            return self._read(dataset, row, col, height, width)
 
     def _fill(self, dataset: DatasetReader, row: int, col: int, pixels: NDArray[np.float32], mask: Mask) -> None:
         """Fills a window, in parts that are small on both grids."""
@@ -164,9 +180,11 @@ class WarpedRaster:
                 with np.errstate(over="ignore"):  # what float32 cannot hold is no data
                     inner = dataset.read(self.bands, window=window).astype(np.float32)
                 masks = np.ones_like(inner, np.bool_) if self._opaque else dataset.read_masks(self.bands, window=window) > 0
+                if self.nodata is not None:
+                    masks &= inner != self.nodata
             except (RasterioError, OSError) as error:
                 raise damaged(dataset) from error
-            dark = all(dataset.nodatavals[band - 1] == 0 for band in self.bands)
+            dark = self.nodata == 0 or all(dataset.nodatavals[band - 1] == 0 for band in self.bands)
             seen = (masks.any(axis=0) if dark else masks.all(axis=0)) & np.isfinite(inner).all(axis=0)
             at = (slice(top - row, bottom - row), slice(left - col, right - col))
             pixels[(slice(None), *at)], there[at] = np.where(seen, inner, np.float32(0)), seen

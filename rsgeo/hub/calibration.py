@@ -13,13 +13,17 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsgeo.errors import RsgeoWarning
 from rsgeo.hub import catalog, places
 from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.hub.records import Condition
+from rsgeo.scene import SceneMetadata
+from rsgeo.tilemodel import Known, Level, Seen
 
 if TYPE_CHECKING:
     from rsgeo.pipelines.tile_view import LatentTileModel
@@ -126,12 +130,12 @@ def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Cali
     settings = record.defaults
     sampler = Sampler(scheduler=settings.scheduler, num_inference_steps=settings.num_inference_steps, guidance_scale=settings.guidance_scale)
     models = {dtype: LatentTileModel(load_pipeline(record.address, device=device, dtype=dtype), sampler) for dtype in DTYPES}
-    trials = {dtype: _Trial(model, settings.batch_size) for dtype, model in models.items()}
+    trials = {dtype: _Trial(model, record.condition, settings.batch_size) for dtype, model in models.items()}
     _race(trials.values())
     found = {dtype: trial.pace(dtype) for dtype, trial in trials.items()}
     faster = found["bfloat16"].seconds * _WORTH_ANOTHER_DTYPE <= found["float32"].seconds
     dtype = "bfloat16" if faster else "float32"
-    larger = list(_larger(models[dtype], found[dtype]))
+    larger = list(_larger(models[dtype], record.condition, found[dtype]))
     return Calibration(
         model_sha256=catalog.model_sha256(record),
         device=device,
@@ -147,15 +151,14 @@ def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Cali
 class _Trial:
     """A batch through the network, again and again; the median counts, for a long run meets what slows some of them down as well."""
 
-    def __init__(self, model: LatentTileModel, batch_size: int) -> None:
+    def __init__(self, model: LatentTileModel, condition: Condition | None, batch_size: int) -> None:
         import torch
-
-        from rsgeo.scene import SceneMetadata
 
         self.model, self.level, self.batch_size = model, model.levels[0], batch_size
         self.on_gpu = model.pipeline.device.type == "cuda"
         self.cells = model.to_device(torch.zeros(batch_size, self.level.channels, self.level.tile, self.level.tile).numpy())
-        self.conditions = self.level.conditions([""] * batch_size, [SceneMetadata()] * batch_size)
+        images = {} if condition is None else _images(condition, self.level, batch_size)
+        self.conditions = self.level.conditions([""] * batch_size, [SceneMetadata()] * batch_size, **images)
         self.times: list[float] = []
         self.device_bytes = 0
 
@@ -184,6 +187,16 @@ class _Trial:
         return Pace(dtype=dtype, batch_size=self.batch_size, seconds=seconds, device_bytes=self.device_bytes)
 
 
+def _images(condition: Condition, level: Level, batch_size: int) -> dict[str, Any]:
+    """Dark images for a batch of windows, as many and as large as a model sees."""
+    side = level.tile * level.scale
+    if "known" in condition.bands:
+        return {"known": [Known(np.zeros((3, side, side), np.float32), np.zeros((side, side), np.bool_))] * batch_size}
+    number, shown = condition.images, int(side / level.conditioning_scale)
+    pixels, mask = np.zeros((number, len(condition.bands), shown, shown), np.float32), np.ones((number, shown, shown), np.bool_)
+    return {"seen": [Seen(pixels, mask, (SceneMetadata(),) * number)] * batch_size}
+
+
 def _race(trials: Iterable[_Trial]) -> None:
     """Run each to its end, in turn, so that whatever else the machine does slows all."""
     running = list(trials)
@@ -192,12 +205,12 @@ def _race(trials: Iterable[_Trial]) -> None:
             trial.run()
 
 
-def _larger(model: LatentTileModel, last: Pace) -> Iterator[Pace]:
+def _larger(model: LatentTileModel, condition: Condition | None, last: Pace) -> Iterator[Pace]:
     """The pace at twice the batch, and twice that, as long as it pays."""
     for _ in range(_MOST_DOUBLINGS):
         if 2 * last.device_bytes > _free_device_bytes(model) or last.seconds * last.batch_size > _LONG_TRIAL_S:
             return
-        trials = [_Trial(model, last.batch_size), _Trial(model, 2 * last.batch_size)]
+        trials = [_Trial(model, condition, number * last.batch_size) for number in (1, 2)]
         _race(trials)
         before, pace = (trial.pace(last.dtype) for trial in trials)
         if pace.seconds * _WORTH_A_LARGER_BATCH > before.seconds:

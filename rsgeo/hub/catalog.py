@@ -264,8 +264,15 @@ def _those_that_do(task: Task) -> str:
     records = doing(task)
     if not records:
         return "no model known here does"
-    ways = [record.name if is_at_hand(record) else f"{record.name} (rsgeo models fetch {record.name})" for record in records]
+    ways = [record.name if is_at_hand(record) else f"{_with_archive(record)} (rsgeo models fetch {record.name})" for record in records]
     return f"{' or '.join(ways)} can"
+
+
+def _with_archive(record: CatalogRecord) -> str:
+    """A model's name, and the archives that it and its base were published as, as far as they are not here."""
+    named = record.name if record.archive is None else f"{record.name} of {record.archive.name}"
+    base = None if record.base is None else base_of(record)
+    return named if base is None or is_at_hand(base) else f"{named}, beside {_with_archive(base)}"
 
 
 def _how_to_get(record: CatalogRecord) -> str:

@@ -53,7 +53,11 @@ def fetch(name: str, *, from_file: Path | None = None, consent: Callable[[Catalo
         part.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{part}.lock", timeout=0):
             download(record.archive, part, tell)
-            found = registry.move_in(_pinned(record, record.archive, part, tell), part)
+            try:
+                found = registry.move_in(_pinned(record, record.archive, part, tell), part)
+            except ModelError:
+                part.unlink()  # whatever came, it is not the archive
+                raise
             part.unlink()
             return found
     except Timeout as error:
@@ -106,16 +110,21 @@ def download(archive: Archive, part: Path, tell: Progress) -> None:
 
 
 def _opened(archive: Archive, before: int, tag: Path) -> http.client.HTTPResponse:
-    address = urllib.parse.urlsplit(archive.url)
-    if address.scheme != "https" and not (address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost", "::1")):
-        raise ModelError(f"{archive.url} is no https address; correct the record.")
+    _check_address(archive.url)
     headers = {"User-Agent": f"rsgeo/{__version__}"}
     if before:
         headers["Range"] = f"bytes={before}-"
         if tag.is_file() and (known := tag.read_text(encoding="utf-8")) and not known.startswith("W/"):
             headers["If-Range"] = known
     answer: http.client.HTTPResponse = urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=_TIMEOUT_S)
+    _check_address(answer.url)  # it may lie elsewhere than at first
     return answer
+
+
+def _check_address(url: str) -> None:
+    address = urllib.parse.urlsplit(url)
+    if address.scheme != "https" and not (address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost", "::1")):
+        raise ModelError(f"{url} is no https address; correct the record, or fetch it by other means and say --from-file.")
 
 
 def _total(archive: Archive, answer: http.client.HTTPResponse, done: int) -> int | None:
@@ -145,5 +154,5 @@ def _pinned(record: CatalogRecord, archive: Archive, file: Path, tell: Progress)
             tell("check", done, size)
     found = digest.hexdigest()
     if archive.bytes not in (None, size) or archive.sha256 not in (None, found):
-        raise ModelError(f"{file} has SHA-256 {found} and {size} bytes, which is not the archive that is known; delete it and fetch it again.")
+        raise ModelError(f"{file} has SHA-256 {found} and {size} bytes, which is not the archive that is known; fetch it again.")
     return record.model_copy(update={"archive": archive.model_copy(update={"bytes": size, "sha256": found})})

@@ -19,6 +19,8 @@ from transformers import PreTrainedTokenizerBase
 from rsgeo import encoding
 from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
+from rsgeo.pipelines.known_cells import noise_level
+from rsgeo.pipelines.known_means import hold_means, means_of
 from rsgeo.pipelines.sat_pipeline import SatPipeline, TextEncoder, UNet, Vae, spread
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
@@ -94,6 +96,24 @@ class SatControlNetPipeline(SatPipeline):
             control = self._fitting(control).for_batch(len(embedded.states))
             control = replace(control, images=control.images.to(self.controlnet.dtype))
         return {**conditions, "control": control}
+
+    def guided(
+        self,
+        latents: torch.Tensor,
+        timestep: Any,
+        wish: dict[str, Any],
+        blank: dict[str, Any] | None,
+        guidance_scale: float,
+        guidance_rescale: float = 0.0,
+    ) -> torch.Tensor:
+        """As `SatPipeline.guided`; where the ControlNet ``keeps_means``, cells keep the mean colours that the condition shows."""
+        output = super().guided(latents, timestep, wish, blank, guidance_scale, guidance_rescale)
+        control = wish["control"]
+        if control is None or not self.controlnet.config.get("keeps_means"):
+            return output
+        alpha, sigma = noise_level(self.scheduler, timestep)
+        means, kind = means_of(control.images, (latents.shape[-2], latents.shape[-1])), self.scheduler.config.prediction_type
+        return hold_means(output, latents, self.vae, means, alpha=alpha, sigma=sigma, prediction_type=kind)
 
     def _fitting(self, control: Control) -> Control:
         """``control`` without metadata that the ControlNet does not read."""

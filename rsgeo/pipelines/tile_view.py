@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
 
 from rsgeo.errors import InputError
 from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.models.sat_controlnet3d import SatControlNet3D
 from rsgeo.pipelines import schedulers, text
+from rsgeo.pipelines.known_cells import replace_known, whole_cells
+from rsgeo.pipelines.sat_controlnet_pipeline import Control, SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata
-from rsgeo.tilemodel import Seen
+from rsgeo.tilemodel import Known, Seen
 
-Conditions = tuple[dict[str, Any], dict[str, Any] | None]
-"""Keyword arguments of the UNet for the wish and, under guidance, for its unconditional other half."""
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What a batch of windows is made for.
+
+    ``wish`` and, under guidance, ``blank`` are keyword arguments of the network. ``cells`` (window, channel, tile, tile) are the given pixels in
+    latents; ``given`` (window, 1, tile, tile) is True where all pixels of a cell are given. Both are None where nothing is.
+    """
+
+    wish: dict[str, Any]
+    blank: dict[str, Any] | None
+    cells: torch.Tensor | None = None
+    given: torch.Tensor | None = None
 
 
 class _Phase:
@@ -70,6 +87,8 @@ class LatentLevel:
         # Euler keeps cells as data + sigma * noise; the network wants unit variance.
         self._sigma_space = isinstance(scheduler, EulerDiscreteScheduler)
         self._start = float(scheduler.init_noise_sigma)
+        self._predicts = str(scheduler.config.prediction_type)
+        self.conditioning_scale = Fraction(getattr(pipeline, "conditioning_scale", 1))
         self._embedded: dict[str, PromptEmbeddings] = {}
 
     def _scheduler(self) -> Any:
@@ -78,15 +97,50 @@ class LatentLevel:
         return scheduler
 
     @torch.no_grad()
-    def conditions(self, prompts: Sequence[str], scenes: Sequence[SceneMetadata], references: Sequence[Seen] | None = None) -> Conditions:
-        if references is not None:
-            raise ValueError("a text-to-image model sees no reference")
+    def conditions(
+        self,
+        prompts: Sequence[str],
+        scenes: Sequence[SceneMetadata],
+        seen: Sequence[Seen] | None = None,
+        known: Sequence[Known] | None = None,
+    ) -> Conditions:
         pipeline = self.pipeline
-        wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes))
-        if self.sampler.guidance_scale <= 1.0:
-            return wish, None
-        unwished = self._embed([self.negative_prompt] * len(prompts))
-        return wish, pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
+        wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes), self._control(seen, known))
+        blank = None
+        if self.sampler.guidance_scale > 1.0:
+            unwished = self._embed([self.negative_prompt] * len(prompts))
+            blank = pipeline.condition(unwished, pipeline.unconditional_metadata(len(prompts)))
+        return Conditions(wish, blank) if known is None else Conditions(wish, blank, *self._given(known))
+
+    def _given(self, known: Sequence[Known]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The given pixels as cells, and which cells hold nothing else."""
+        pixels, mask = self._arrays([(one.pixels, one.mask) for one in known])
+        return self.pipeline.encode(pixels), whole_cells(mask[:, None], self.scale)
+
+    def _control(self, seen: Sequence[Seen] | None, known: Sequence[Known] | None) -> Control | None:
+        """What the ControlNet reads: condition images, or given pixels with their mask.
+
+        Raises ValueError where it has to read neither, or there is none to read images.
+        """
+        pipeline = self.pipeline
+        if not isinstance(pipeline, SatControlNetPipeline):
+            if seen is not None:
+                raise ValueError("a text-to-image model sees no images")
+            return None
+        if seen is not None:
+            (images,) = self._arrays([(one.pixels,) for one in seen])
+            metadata = pipeline.encode_control_metadata([one.scenes for one in seen])
+            series = isinstance(pipeline.controlnet, SatControlNet3D)
+            return Control(images.transpose(1, 2) if series else images.flatten(1, 2), metadata)
+        if known is None:
+            raise ValueError("a model with a ControlNet needs images or given pixels")
+        pixels, mask = self._arrays([(one.pixels, one.mask) for one in known])
+        there = mask[:, None].float()
+        return Control(torch.cat([(pixels + 1) / 2 * there, there], dim=1))
+
+    def _arrays(self, rows: Sequence[tuple[Any, ...]]) -> list[torch.Tensor]:
+        """Arrays of windows as batches on the model's device."""
+        return [torch.from_numpy(np.stack(arrays)).to(self.pipeline._execution_device) for arrays in zip(*rows, strict=True)]
 
     def _embed(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Each prompt is embedded once, whatever the number of windows."""
@@ -99,9 +153,13 @@ class LatentLevel:
 
     @torch.no_grad()
     def predict(self, cells: torch.Tensor, step: int, conditions: Conditions) -> torch.Tensor:
-        wish, blank = conditions
         scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
-        return self.pipeline.guided(scaled, self._timesteps[step], wish, blank, self.sampler.guidance_scale)
+        output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, self.sampler.guidance_scale)
+        if conditions.cells is not None and conditions.given is not None:
+            alpha = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
+            noise = {"alpha": alpha, "sigma": self.noise_levels[step] * alpha, "prediction_type": self._predicts}
+            output = replace_known(output, scaled, conditions.cells, conditions.given, **noise)
+        return output
 
     def solver(self, first: int, last: int) -> _Phase:
         return _Phase(self._scheduler(), first, self.sampler.eta, self.stochastic)

@@ -57,8 +57,8 @@ class Wave:
 class Graph:
     """Which windows an area needs, in which blocks, and which block reads which.
 
-    ``stages`` are the phases, first to last, and the decoder unless it is local; stage number ``len(stages)`` is the picture. Raises
-    AreaError when no pixel is valid.
+    ``stages`` are the phases, first to last, and the decoder unless it is local; stage number ``len(stages)`` is the picture. Its blocks are made
+    from ``margin`` cells more on each side, and all cells so near to a valid pixel are made. Raises AreaError when no pixel is valid.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class Graph:
         decoder_tile: int | None = None,
         decoder_stride: int | None = None,
         valid: Valid | None = None,
+        margin: int = 0,
     ) -> None:
         self.grid = grid
         self.scale = scale
+        self.margin = margin
         lattices = [lattice_of(phase) for phase in phases]
         if decoder_tile is not None:
             lattices.append(Lattice(decoder_tile, 3 * decoder_tile // 4 if decoder_stride is None else decoder_stride))
@@ -82,6 +84,8 @@ class Graph:
         last, pictures = wanted_windows(grid, scale, (lattices[-1], squares), valid)
         if not len(pictures):
             raise AreaError("The area covers no pixel of its grid; choose a finer resolution or a larger area.")
+        if margin:
+            (last,) = wanted_windows(_grown(grid, margin * scale), scale, (lattices[-1],), _near(valid, grid, margin * scale))
         windows = [last]
         for lattice, reader in zip(lattices[-2::-1], lattices[:0:-1], strict=True):
             windows.insert(0, windows_read(lattice, reader, windows[0]))
@@ -110,8 +114,8 @@ class Graph:
         if block.stage == 0:
             return []
         if block.stage == self.picture:
-            tops = np.array([[block.row, block.col]]) * self.side
-            size = self.side
+            tops = np.array([[block.row, block.col]]) * self.side - self.margin
+            size = self.side + 2 * self.margin
         else:
             lattice = self.stages[block.stage].lattice
             tops, size = corners(lattice, self.windows(block)), lattice.tile
@@ -179,6 +183,31 @@ def wanted_windows(
         for span in spans:
             span.mark(top // scale, np.asarray(cells))
     return [span.windows() for span in spans]
+
+
+def _grown(grid: GridRecord, margin: int) -> GridRecord:
+    """A grid with so many pixels more on each side."""
+    col, row, width, height = grid.col - margin, grid.row - margin, grid.width + 2 * margin, grid.height + 2 * margin
+    return grid.model_copy(update={"col": col, "row": row, "width": width, "height": height})
+
+
+def _near(valid: Valid | None, grid: GridRecord, margin: int) -> Valid:
+    """Of the grid that is ``margin`` pixels larger, those at most so far, along either axis, from a valid pixel of the grid."""
+
+    def near(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
+        # In the grid's own pixels the rectangle begins at (row0 - margin, col0 - margin), and its neighbourhood as far before that.
+        top, left = row0 - 2 * margin, col0 - 2 * margin
+        wide = np.zeros((height + 2 * margin, width + 2 * margin), np.bool_)
+        rows = range(max(top, 0), min(top + wide.shape[0], grid.height))
+        cols = range(max(left, 0), min(left + wide.shape[1], grid.width))
+        if rows and cols:
+            at = (slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left))
+            wide[at] = True if valid is None else valid(rows.start, cols.start, len(rows), len(cols))
+        for axis in (0, 1):
+            wide = np.asarray(np.lib.stride_tricks.sliding_window_view(wide, 2 * margin + 1, axis=axis).any(axis=-1))
+        return wide
+
+    return near
 
 
 class _Spans:

@@ -18,21 +18,25 @@ from rsgeo.request import PhaseRecord, Request
 from rsgeo.runtime import Progress
 from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
+from rsgeo.synthesis.feather import carried
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import check_plan
 from rsgeo.synthesis.plan import BANDS, BLOCKS_TOGETHER, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.synthesis.wishes import Wish, WishesAt
-from rsgeo.tilemodel import Level, Seen, TileModel
+from rsgeo.tilemodel import Known, Level, Seen, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 """``scene_at(xs_px, ys_px)``: the scene at each place, in pixels from the grid's upper left corner; places may lie outside the grid."""
 
-ReferencesAt = Callable[[Sequence[tuple[int, int]]], list[Seen]]
-"""``references_at(corners)``: what windows, given by their first world cells, show in the raster that conditions them.
+SeenAt = Callable[[Sequence[tuple[int, int]]], list[Seen]]
+"""``seen_at(corners)``: what windows, given by their first world cells, show of the images that condition them.
 
-A pixel of it has to be the same in every window (`rsgeo.geo.warp.WarpedRaster`)."""
+A pixel of those has to be the same in every window (`rsgeo.geo.warp.WarpedRaster`)."""
+
+KnownIn = Callable[[int, int, int, int], Known]
+"""``known_in(row, col, height, width)``: the given pixels of a rectangle of the world's pixels; they too are the same in every rectangle."""
 
 Array = NDArray[np.float32]
 Held = Mapping[tuple[int, int], Array]
@@ -115,8 +119,8 @@ class Maker:
     """Makes blocks, whoever keeps them: a pure function of the request and the blocks read.
 
     ``pieces`` are the request's blocks and ``valid`` the mask they were found with. Windows run ``batch_size`` at a time. ``wishes_at`` gives each
-    window's prompts where they are not the request's own, ``references_at`` its reference, if the model is conditioned on one. Raises InputError for
-    a plan that does not fit the model.
+    window's prompts where they are not the request's own, ``seen_at`` the images that condition it, ``known_in`` the pixels that are given. Raises
+    InputError for a plan that does not fit the model.
     """
 
     def __init__(
@@ -128,13 +132,14 @@ class Maker:
         batch_size: int,
         scene_at: SceneAt,
         wishes_at: WishesAt | None = None,
-        references_at: ReferencesAt | None = None,
+        seen_at: SeenAt | None = None,
+        known_in: KnownIn | None = None,
         valid: Valid | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
         self.batch_size, self.scene_at, self.wishes_at, self.valid, self.cancelled = batch_size, scene_at, wishes_at, valid, cancelled
-        self.references_at = references_at
+        self.seen_at, self.known_in = seen_at, known_in
         self._report: Callable[[int], None] = _nobody
 
     def make(
@@ -196,12 +201,13 @@ class Maker:
         Where a window has several prompts, the model's outputs for them are blended by their shares of each cell (SYNTHESIS.md 5.4).
         """
         level, scenes = self.level, self._scenes(places)
-        references = None if self.references_at is None else self.references_at(places)
+        seen = None if self.seen_at is None else self.seen_at(places)
+        known = None if self.known_in is None else [self._known(row, col, level.tile) for row, col in places]
         cells = level.start(self._noise("L0/init", places)) if before is None else self.model.to_device(before)
         rounds = []
         for asked in zip(*wishes, strict=True):
             shares = None if asked[0].share is None else self.model.to_device(np.stack([wish.share for wish in asked])[:, None])
-            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, references), shares))
+            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, seen, known), shares))
         solver = level.solver(phase.first, phase.last)
         for step in range(phase.first, phase.last):
             output = None
@@ -224,18 +230,17 @@ class Maker:
 
     def _picture(self, block: Block, held: Held) -> NDArray[np.uint8]:
         """A block of the picture, cut to the grid: 0 where no pixel is wanted."""
-        level, side = self.level, self.pieces.side
-        row, col = block.row * side, block.col * side
-        if level.decoder_tile is None:
-            cells, tile = self._gather(block.stage - 1, row, col, side, held), level.tile
-            whole = np.empty((BANDS, side * level.scale, side * level.scale), np.float32)
-            for batch, count in self._batches([(i, j) for i in range(side // tile) for j in range(side // tile)]):
-                tiles = self._decode(np.stack([cells[:, i * tile : (i + 1) * tile, j * tile : (j + 1) * tile] for i, j in batch]))
-                for (i, j), pixels in zip(batch[:count], tiles, strict=False):
-                    size = tile * level.scale
-                    whole[:, i * size : (i + 1) * size, j * size : (j + 1) * size] = pixels
-        else:
+        level, margin = self.level, self.pieces.margin
+        side = self.pieces.side + 2 * margin
+        row, col = block.row * self.pieces.side - margin, block.col * self.pieces.side - margin
+        if level.decoder_tile is not None:
             whole = self._gather(block.stage - 1, row, col, side, held, level.scale)
+        else:
+            cells = self._gather(block.stage - 1, row, col, side, held)
+            whole = self._decode(cells[None])[0] if margin else self._decode_by_tiles(cells)
+        if margin and self.known_in is not None:
+            known = self._known(row, col, side)
+            whole = whole + carried(known.pixels - whole, known.mask)
         row0, col0, height, width = self.pieces.pixels(block)
         top, left = row0 - (row * level.scale - self.request.grid.row), col0 - (col * level.scale - self.request.grid.col)
         cut = whole[:, top : top + height, left : left + width]
@@ -243,6 +248,17 @@ class Maker:
         if self.valid is not None:
             painted *= self.valid(row0, col0, height, width)
         return painted
+
+    def _decode_by_tiles(self, cells: Array) -> Array:
+        """Pixels of a square of whole tiles, by a decoder that is local."""
+        tile, size = self.level.tile, self.level.tile * self.level.scale
+        count = cells.shape[1] // tile
+        whole = np.empty((BANDS, count * size, count * size), np.float32)
+        for batch, real in self._batches([(i, j) for i in range(count) for j in range(count)]):
+            tiles = self._decode(np.stack([cells[:, i * tile : (i + 1) * tile, j * tile : (j + 1) * tile] for i, j in batch]))
+            for (i, j), pixels in zip(batch[:real], tiles, strict=False):
+                whole[:, i * size : (i + 1) * size, j * size : (j + 1) * size] = pixels
+        return whole
 
     def _gather(self, stage: int, row: int, col: int, size: int, held: Held, scale: int = 1) -> Array:
         """Cells [row, row + size) x [col, col + size) of a stage: the weighted mean of its windows, added in row-major order (S2).
@@ -285,6 +301,12 @@ class Maker:
     def _noise(self, name: str, places: list[tuple[int, int]]) -> torch.Tensor:
         tile, channels = self.level.tile, self.level.channels
         return self.model.to_device(np.stack([noise_normal(self.request.seed, name, row, col, tile, tile, channels) for row, col in places]))
+
+    def _known(self, row: int, col: int, size: int) -> Known:
+        """The given pixels of cells [row, row + size) x [col, col + size)."""
+        assert self.known_in is not None
+        scale = self.level.scale
+        return self.known_in(row * scale, col * scale, size * scale, size * scale)
 
     def _scenes(self, places: list[tuple[int, int]]) -> list[SceneMetadata]:
         """The scene at each window's centre."""

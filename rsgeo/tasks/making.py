@@ -30,8 +30,10 @@ from rsgeo.request import Request, canonical_json
 from rsgeo.runtime import DType, Progress, Runtime
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
+from rsgeo.synthesis.feather import REACH_PX
 from rsgeo.synthesis.job import read_block, read_header, write_block
 from rsgeo.synthesis.phases import check_plan
+from rsgeo.tasks import references
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
 from rsgeo.tasks.told import seen
@@ -66,7 +68,8 @@ class Settings:
         """What a job's workers, and whoever goes on with it, must know beside the request; plain values."""
         image = resolved.known
         known = None if image is None else [str(image.path.resolve()), image.row, image.col, *image.shape]
-        return {**asdict(self), "rsgeo": __version__, "known": known}
+        files = {sha256: str(path.resolve()) for sha256, path in resolved.files.items()}
+        return {**asdict(self), "rsgeo": __version__, "known": known, "files": files}
 
 
 def settings(runtime: Runtime, resolved: Resolved) -> Settings:
@@ -150,6 +153,7 @@ def graph(resolved: Resolved) -> Graph:
         decoder_tile=record.decoder_tile,
         decoder_stride=record.decoder_stride,
         valid=valid_pixels(resolved),
+        margin=-(-REACH_PX // record.scale) if any(reference.role == "known" for reference in request.references) else 0,
     )
 
 
@@ -162,9 +166,24 @@ def area_pixels(resolved: Resolved) -> Valid | None:
     return lambda row0, col0, height, width: grid.valid_mask(cells, area, row0, col0, height, width)
 
 
+def _both(one: Valid | None, other: Valid | None) -> Valid | None:
+    """Which pixels two masks have in common; None is all."""
+    if one is None or other is None:
+        return one or other
+    return lambda row0, col0, height, width: one(row0, col0, height, width) & other(row0, col0, height, width)
+
+
 def valid_pixels(resolved: Resolved) -> Valid | None:
-    """Which pixels have to be made: those of the area that are not known."""
-    area, known = area_pixels(resolved), resolved.known
+    """Which pixels have to be made: those of the area that are not known, or of a raster those that do not stay."""
+    area, known, cells = _both(area_pixels(resolved), references.covered(resolved.request, resolved.files)), resolved.known, resolved.request.grid
+    raster = references.known_raster(resolved.request, resolved.files)
+    if raster is not None:
+
+        def to_make(row0: int, col0: int, height: int, width: int) -> NDArray[np.bool_]:
+            place = (cells.row + row0, cells.col + col0, height, width)
+            return raster.to_make(*place) if area is None else area(row0, col0, height, width) & ~raster.stays(*place)
+
+        return to_make
     if known is None:
         return area
 
@@ -220,7 +239,8 @@ def _loaded(request_json: str, how_json: str) -> tuple[Resolved, Graph, Settings
     if how["known"] is not None:
         path, row, col, *shape = how["known"]
         known = PlacedImage(Path(path), row, col, tuple(shape))
-    resolved = Resolved(request, record, None if request.aoi is None else aois.from_record(request.aoi), known)
+    area = None if request.aoi is None else aois.from_record(request.aoi)
+    resolved = Resolved(request, record, area, known, files={sha256: Path(path) for sha256, path in how["files"].items()})
     chosen = Settings(how["device"], how["dtype"], how["batch_size"], how["model"])
     if chosen.device == "cuda":
         _take_own_gpu()
@@ -254,13 +274,16 @@ def maker(model: TileModel, resolved: Resolved, pieces: Graph, chosen: Settings,
     from rsgeo.synthesis.engine import Maker
 
     request, record = resolved.request, resolved.record
+    scene_at, raster = scenes_of_windows(request, record), references.known_raster(request, resolved.files)
     return Maker(
         model,
         request,
         pieces,
         batch_size=chosen.batch_size,
-        scene_at=scenes_of_windows(request, record),
+        scene_at=scene_at,
         wishes_at=wishes_of(request, record.scale),
+        seen_at=references.seen_at(request, resolved.files, record, model.levels[0], scene_at),
+        known_in=None if raster is None else raster.known,
         valid=valid_pixels(resolved),
         cancelled=cancelled,
     )

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -18,7 +18,7 @@ from rsgeo.geo import derive, grid, prompts, provenance, reference
 from rsgeo.geo.aoi import AOI
 from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
-from rsgeo.hub.catalog import CatalogRecord
+from rsgeo.hub.catalog import CatalogRecord, Task
 from rsgeo.request import (
     MOST_SAMPLES,
     SCHEDULERS,
@@ -27,6 +27,7 @@ from rsgeo.request import (
     GridRecord,
     ModelRecord,
     PromptRegion,
+    Reference,
     Request,
     RequestedScene,
     Sampler,
@@ -35,6 +36,7 @@ from rsgeo.request import (
 )
 from rsgeo.scene import DateValue, Value
 from rsgeo.synthesis import phases
+from rsgeo.tasks import references
 from rsgeo.tasks.told import in_region
 
 T = TypeVar("T")
@@ -48,7 +50,8 @@ class Resolved:
     """A request with what was looked up for it: the model's record and the area (None: the whole grid).
 
     ``known`` is an image on the same grid whose pixels are taken as they are (`rsgeo.tasks.extend`). ``made`` are the facts of the run that made
-    the file which the request was read from.
+    the file which the request was read from. ``files`` says where the files lie that the request names, by their hashes.
+    ``truth`` is an image that the result is compared with (`rsgeo.tasks.predict`); it decides no pixel.
     """
 
     request: Request
@@ -56,40 +59,68 @@ class Resolved:
     aoi: AOI | None
     known: PlacedImage | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    truth: tuple[Reference, Path] | None = None
 
 
-def resolve(ask: Ask) -> Resolved:
+def resolve(ask: Ask, task: Task = "generate") -> Resolved:
     """Fill what the ask leaves open from its area or raster, the stored request it starts from, and the model's record.
+
+    A stored request that was made with references keeps its task, grid and references; their files have to be given again.
 
     Raises:
         RsgeoError: what was asked is contradictory, unreadable, too large or impossible; one sentence.
     """
+    for name, given in (("--mask", ask.mask is not None), ("--mask-values", ask.mask_values), ("--bands", ask.bands)):
+        if given:
+            raise InputError(f"{name} says what of a raster to make anew; give it to rsgeo inpaint or extend.")
     stored, made = _stored(ask)
-    record = _model(ask, stored)
+    if stored is not None and stored.references:
+        _stay_in_place(ask, stored)
+        task = cast(Task, stored.task)
+    record = _model(ask, stored, task)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
+    request = request_of(ask, stored, record, cells, area, task=task)
+    return checked(request, record, ask, made=made, files=references.found(request.references, ask.references))
+
+
+def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: GridRecord, area: AOI | None, **fields: Any) -> Request:
+    """The request for a grid and an area: what the ask leaves open is as in ``stored``, else the model's own. ``fields`` are further ones, or others.
+
+    Raises InputError for numbers that are out of range.
+    """
     sampler = _sampler(ask, stored, record)
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
-    request = Request(
-        task="generate",
-        model=ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
-        grid=cells,
-        aoi=None if area is None else _same_area(area, stored),
-        prompt=_first(ask.prompt, stored.prompt if stored else None, ""),
-        negative_prompt=_first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
-        scene=_scene(ask, stored),
-        sampler=sampler,
-        seed=_seed(ask, stored, 1 if samples is None else samples.count),
-        samples=samples,
-        synthesis=synthesis,
-        regions=regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
-    )
+    usual = {
+        "task": stored.task if stored else "generate",
+        "model": ModelRecord(name=record.name, sha256=catalog.model_sha256(record), adapters=ask.adapters),
+        "grid": cells,
+        "aoi": None if area is None else _same_area(area, stored),
+        "prompt": _first(ask.prompt, stored.prompt if stored else None, ""),
+        "negative_prompt": _first(ask.negative_prompt, stored.negative_prompt if stored else None, ""),
+        "scene": _scene(ask, stored),
+        "sampler": sampler,
+        "seed": _seed(ask, stored, 1 if samples is None else samples.count),
+        "samples": samples,
+        "synthesis": synthesis,
+        "regions": regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
+        "references": stored.references if stored else (),
+    }
+    return Request(**{**usual, **fields})
+
+
+def checked(request: Request, record: CatalogRecord, ask: Ask, **found: Any) -> Resolved:
+    """The resolved request, after its size was checked and what the model cannot see was said; ``found`` are further fields of `Resolved`.
+
+    Raises TooLargeError, or InputError where the area holds no pixel.
+    """
     # The mask is always rasterised from the stored area, so that a replay has the same one.
     kept = None if request.aoi is None else aois.from_record(request.aoi)
-    grid.check_size(cells, kept, ask.max_pixels)
+    grid.check_size(request.grid, kept, ask.max_pixels)
     _warn_of_untrained(request, record)
-    return Resolved(request, record, kept, made=made)
+    return Resolved(request, record, kept, **found)
 
 
 def load_request(path: str | Path) -> Request:
@@ -126,8 +157,18 @@ def _stored(ask: Ask) -> tuple[Request | None, Mapping[str, Any]]:
     return found.request, found.run
 
 
-def _model(ask: Ask, stored: Request | None) -> CatalogRecord:
-    record = catalog.for_task("generate", _first_or_none(ask.model, stored.model.name if stored else None))
+def _stay_in_place(ask: Ask, stored: Request) -> None:
+    """Refuse to move what was made with references: they hold for its own grid."""
+    places = (ask.aoi, ask.bounds, ask.like, ask.crs, ask.gsd, ask.resolution)
+    if any(place is not None for place in places):
+        raise InputError(f"The stored request was made by rsgeo {stored.task} for its references' grid; leave out the options that name another.")
+
+
+def _model(ask: Ask, stored: Request | None, task: Task) -> CatalogRecord:
+    named = _first_or_none(ask.model, stored.model.name if stored else None)
+    if named is None and not any(task in record.default_for and catalog.is_at_hand(record) for record in catalog.doing(task)):
+        named = catalog.DEFAULT_MODEL
+    record = catalog.for_task(task, named)
     if stored is not None and ask.model is None and catalog.model_sha256(record) != stored.model.sha256:
         sentence = f"The file was made with another version of {record.name} (other weights)"
         if not ask.model_anyway:

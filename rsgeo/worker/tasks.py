@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from rsgeo.errors import InputError
 from rsgeo.request import Ask, Request
@@ -26,9 +26,28 @@ class Task:
 
 
 class AskedExtension(Asked):
-    """``existing`` is the synthetic raster that is continued."""
+    """``existing`` is the raster that is continued."""
 
     existing: str
+
+
+class AskedInpainting(Asked):
+    """``raster`` is what is made anew where the ask's mask says so."""
+
+    raster: str
+
+
+class AskedSuperres(Asked):
+    """``references``: a raster or Sentinel-2 product, the first of which is refined."""
+
+    references: tuple[str, ...] = Field(min_length=1)
+
+
+class AskedPrediction(Asked):
+    """``references`` is the series; ``truth`` an image of the date that is asked for, to compare with."""
+
+    references: tuple[str, ...] = Field(min_length=1)
+    truth: str | None = None
 
 
 def _generate(asked: Asked) -> Resolved:
@@ -43,9 +62,30 @@ def _extend(asked: AskedExtension) -> Resolved:
     return resolve_extension(Path(asked.existing), _ask(asked))
 
 
+def _inpaint(asked: AskedInpainting) -> Resolved:
+    from rsgeo.tasks.inpaint import resolve_inpainting
+
+    return resolve_inpainting(Path(asked.raster), _ask(asked))
+
+
+def _superres(asked: AskedSuperres) -> Resolved:
+    from rsgeo.tasks.superres import resolve_superres
+
+    return resolve_superres(asked.references, _ask(asked))
+
+
+def _predict(asked: AskedPrediction) -> Resolved:
+    from rsgeo.tasks.predict import resolve_prediction
+
+    return resolve_prediction(asked.references, _ask(asked), truth=asked.truth)
+
+
 TASKS = {
     "generate": Task(Asked, _generate),
     "extend": Task(AskedExtension, _extend),
+    "inpaint": Task(AskedInpainting, _inpaint),
+    "superres": Task(AskedSuperres, _superres),
+    "predict": Task(AskedPrediction, _predict),
 }
 
 

@@ -81,7 +81,7 @@ def request(**changes) -> Request:
         "sampler": Sampler(scheduler="dpmsolver++", num_inference_steps=12, guidance_scale=4.0),
         "seed": 42,
         "synthesis": Synthesis(plan="k1", phases=(PhaseRecord(first=0, last=12, tile=16, stride=8, shift=0),)),
-        "references": (Reference(role="like", sha256="cd" * 32, name="in.tif"),),
+        "references": (Reference(role="low_res", sha256="cd" * 32, name="in.tif"),),
     }
     return Request(**(values | changes))
 

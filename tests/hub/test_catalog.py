@@ -44,11 +44,13 @@ class TestTasks:
         assert catalog.default_for("generate").name == catalog.for_task("generate").name == "rsgeo-mini"
 
     def test_without_a_model_the_archives_that_do_it_are_named(self, home: Path) -> None:
-        with pytest.raises(ModelError, match=r"No model at hand is there to paint a series .* \(rsgeo models fetch diffusionsat-texas\)"):
+        with pytest.raises(ModelError, match=r"No model at hand .* paint a series .*_texas\.zip, .* \(rsgeo models fetch diffusionsat-texas\)"):
             catalog.default_for("predict")
 
     def test_a_model_that_does_not_do_it_is_refused_with_those_that_do(self, mini_controlnets: Path) -> None:
-        with pytest.raises(ModelError, match=r"rsgeo-mini cannot make a raster finer; .*diffusionsat-superres \(.*\) or rsgeo-mini-superres can\."):
+        with pytest.raises(
+            ModelError, match=r"rsgeo-mini cannot make a raster finer; .*diffusionsat-superres of .*\.zip.* or rsgeo-mini-superres can\."
+        ):
             catalog.for_task("superres", "rsgeo-mini")
         with pytest.raises(ModelError, match=r"rsgeo-mini-superres cannot make pictures from words; .*rsgeo-mini can\."):
             catalog.for_task("generate", "rsgeo-mini-superres")
@@ -72,6 +74,10 @@ class TestHash:
     def test_of_the_embedded_model_is_what_its_record_says(self) -> None:
         record = catalog.find("rsgeo-mini")
         assert record.sha256 == catalog.model_sha256(record) == catalog.files_sha256(record)
+
+    @pytest.mark.parametrize("name", sorted(path.parent.name for path in catalog.EMBEDDED.glob("*/meta.json")))
+    def test_of_all_that_is_embedded_is_pinned(self, name: str) -> None:
+        assert catalog.is_sound(catalog.find(name), afresh=True)
 
     def test_of_a_controlnet_covers_its_base(self, home: Path, write_record: Callable[..., Path]) -> None:
         shutil.copytree(catalog.EMBEDDED / "rsgeo-mini", home / "base")

@@ -147,7 +147,14 @@ class TestDownload:
         publish(sha256="0" * 64)
         with pytest.raises(ModelError, match=r"has SHA-256 [0-9a-f]{64} .* not the archive that is known"):
             fetch.fetch("tiny", consent=yes)
-        assert "tiny" not in catalog.names() and not list(home.glob(".tiny*"))
+        assert "tiny" not in catalog.names() and not list(home.glob(".tiny*")) and not list((home / ".parts").glob("*.zip"))
+
+    def test_a_page_instead_of_the_archive_is_not_kept(self, publish: Callable[..., None], server: Server, home: Path) -> None:
+        publish()
+        server.content = b"<html>Please sign in</html>"
+        with pytest.raises(ModelError, match="no ZIP that can be read"):
+            fetch.fetch("tiny", consent=yes)
+        assert not list((home / ".parts").glob("*.zip"))
 
     def test_a_missing_file(self, publish: Callable[..., None], server: Server) -> None:
         publish()

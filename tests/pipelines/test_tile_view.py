@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
+from rsgeo import encoding
 from rsgeo.errors import InputError
+from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.pipelines import schedulers
+from rsgeo.pipelines.sat_controlnet_pipeline import SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.tile_view import LatentLevel, LatentTileModel
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata, Value
+from rsgeo.tilemodel import Known, Seen
 
 NAMES = ["ddim", "euler", "dpmsolver++", "sde-dpmsolver++", "unipc"]
 SAMPLERS = [Sampler(scheduler=name, num_inference_steps=6, guidance_scale=2.0) for name in NAMES]
@@ -156,13 +161,14 @@ def test_eta_is_ddims(mini: SatPipeline) -> None:
 
 def test_conditions_know_each_window(mini: SatPipeline) -> None:
     level = level_of(mini, SAMPLERS[0])
-    wish, blank = level.conditions(["a forest", "a river", "a forest"], [SCENES[0], SCENES[1], SCENES[1]])
+    conditions = level.conditions(["a forest", "a river", "a forest"], [SCENES[0], SCENES[1], SCENES[1]])
+    wish, blank = conditions.wish, conditions.blank
     assert blank is not None
     assert torch.equal(wish["encoder_hidden_states"][0], wish["encoder_hidden_states"][2])
     assert not torch.equal(wish["encoder_hidden_states"][0], wish["encoder_hidden_states"][1])
     assert torch.isfinite(wish["metadata"][0]).any() and torch.isnan(wish["metadata"][1:]).all() and torch.isnan(blank["metadata"]).all()
     plain = level_of(mini, Sampler(scheduler="ddim", num_inference_steps=6, guidance_scale=1.0))
-    assert plain.conditions(PROMPTS, SCENES)[1] is None
+    assert plain.conditions(PROMPTS, SCENES).blank is None
 
 
 def test_a_window_does_not_see_its_batch(mini: SatPipeline) -> None:
@@ -189,3 +195,92 @@ def test_a_schedule_without_signal_at_its_end_is_kept(mini: SatPipeline) -> None
 def test_unknown_schedulers_are_named(mini: SatPipeline) -> None:
     with pytest.raises(InputError, match="no scheduler 'lms' for areas; use one of ddim, dpmsolver"):
         schedulers.make("lms", dict(mini.scheduler.config))
+
+
+def given(side: int, seed: int = 0) -> Known:
+    """Pixels of a window, given in its left half and in one pixel more."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((side, side), np.bool_)
+    mask[:, : side // 2 + 1] = True
+    return Known((rng.uniform(-1, 1, (3, side, side)) * mask).astype(np.float32), mask)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=label)
+def test_every_solver_ends_at_the_given_cells(mini: SatPipeline, sampler: Sampler) -> None:
+    level, draws, known = level_of(mini, sampler), noises((2, 6, 4, 4), 5), [given(16), given(16, 1)]
+    conditions = level.conditions(PROMPTS, SCENES, known=known)
+    cells = level.start(start())
+    for first, last in [(0, 3), (3, 6)]:
+        solver = level.solver(first, last)
+        for step in range(first, last):
+            output = level.predict(cells, step, conditions)
+            cells = solver.step(cells, output, next(draws) if level.stochastic else None)
+    there = torch.from_numpy(np.stack([one.pixels for one in known]))
+    # Two cells are given wholly; the third, of which one column is, is the model's. DDIM ends a hair above no noise.
+    torch.testing.assert_close(cells[..., :2], mini.encode(there)[..., :2], rtol=0, atol=0.03 if sampler.scheduler == "ddim" else 1e-4)
+    free = walk(level, start(), [(0, 3), (3, 6)])
+    assert (cells[..., 2] - mini.encode(there)[..., 2]).abs().max() > 0.1
+    assert not torch.equal(cells[..., 2:], free[..., 2:])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_given_cells_are_what_the_network_is_taken_to_say(mini: SatPipeline, prediction: str) -> None:
+    mini.scheduler.register_to_config(prediction_type=prediction)
+    level = level_of(mini, Sampler(scheduler="ddim", num_inference_steps=5, guidance_scale=2.0))
+    cells = level.start(start(1))
+    solver, known = level.solver(0, 5), given(16)
+    conditions = level.conditions(PROMPTS[:1], SCENES[:1], known=[known])
+    for step in range(5):
+        cells = solver.step(cells, level.predict(cells, step, conditions), None)
+    torch.testing.assert_close(cells[..., :2], mini.encode(torch.from_numpy(known.pixels)[None])[..., :2], rtol=0, atol=1e-4)
+
+
+def test_images_are_refused_by_a_model_that_sees_none(mini: SatPipeline) -> None:
+    seen = Seen(np.zeros((1, 3, 16, 16), np.float32), np.ones((1, 16, 16), np.bool_), (SceneMetadata(),))
+    with pytest.raises(ValueError, match="sees no images"):
+        level_of(mini, SAMPLERS[0]).conditions(PROMPTS[:1], SCENES[:1], seen=[seen])
+
+
+def test_a_controlnet_reads_given_pixels_and_their_mask(mini: SatPipeline) -> None:
+    """Four channels in [0, 1]: red, green, blue, 0 where nothing is given, then 1 where something is."""
+    level, read = level_of(steered(mini, 4), SAMPLERS[2]), []
+    level.pipeline.controlnet.register_forward_pre_hook(lambda *call: read.append(call[2]), with_kwargs=True)
+    known = [given(16), given(16, 1)]
+    conditions = level.conditions(PROMPTS, SCENES, known=known)
+    output = level.predict(start(), 0, conditions)
+    (images,) = {tuple(call["controlnet_cond"].shape): call["controlnet_cond"] for call in read}.values()
+    assert images.shape == (4, 4, 16, 16) and torch.equal(images[:2], images[2:])  # both halves of guidance
+    mask = torch.from_numpy(np.stack([one.mask for one in known])).float()
+    assert torch.equal(images[2:, 3], mask) and not images[:, :3, :, 9:].any()
+    expected = (torch.from_numpy(np.stack([one.pixels for one in known])) + 1) / 2 * mask[:, None]
+    torch.testing.assert_close(images[2:, :3], expected, rtol=0, atol=1e-6)
+    plain = level_of(mini, SAMPLERS[2])
+    assert not torch.equal(output[..., 2:], plain.predict(start(), 0, plain.conditions(PROMPTS, SCENES, known=known))[..., 2:])
+    with pytest.raises(ValueError, match="needs images or given pixels"):
+        level.conditions(PROMPTS, SCENES)
+
+
+def test_a_controlnet_sees_images_at_its_own_scale(mini: SatPipeline) -> None:
+    level = level_of(steered(mini, 6, scale=4), SAMPLERS[2])
+    assert level.conditioning_scale == 4
+    rng = np.random.default_rng(0)
+    seen = [Seen(rng.random((2, 3, 4, 4), np.float32), np.ones((2, 4, 4), np.bool_), (SceneMetadata(), SceneMetadata())) for _ in PROMPTS]
+    conditions = level.conditions(PROMPTS, SCENES, seen)
+    control = conditions.wish["control"]
+    assert torch.equal(control.images, torch.from_numpy(np.stack([one.pixels for one in seen])).flatten(1, 2))
+    assert control.metadata.shape == (2, sum(encoding.RSGEO_FIELDS.values()), 2)
+    assert torch.isfinite(level.predict(start(), 0, conditions)).all()
+
+
+def steered(pipeline: SatPipeline, channels: int, scale: int = 1) -> SatControlNetPipeline:
+    """The pipeline with an untrained ControlNet that does something."""
+    torch.manual_seed(1)
+    net = SatControlNet.from_unet(
+        pipeline.unet, conditioning_in_channels=channels, conditioning_scale=scale, latent_factor=4, conditioning_embedding_out_channels=[8, 8, 8]
+    )
+    for weight in (*net.controlnet_down_blocks.parameters(), *net.controlnet_mid_block.parameters()):
+        torch.nn.init.normal_(weight, std=0.1)
+    torch.nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=0.1)
+    made = SatControlNetPipeline(**pipeline.components, controlnet=net.eval())
+    made.set_progress_bar_config(disable=True)
+    return made

@@ -425,6 +425,83 @@ def test_extend_continues_a_file(provider, worker, tmp_path) -> None:
     assert QgsRasterLayer(output).isValid()
 
 
+def test_inpaint_hands_over_what_marks_the_pixels(provider, worker, areas, tmp_path, feedback) -> None:
+    asked = worker()
+    raster, mask = str(tmp_path / "before.tif"), str(tmp_path / "clouds.tif")
+    for path in (raster, mask):
+        processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": path})
+
+    def inpaint(**parameters: object) -> dict:
+        output = str(tmp_path / "after.tif")
+        processing.run("rsgeo:inpaint", {"INPUT": raster, "OUTPUT": output, **parameters}, feedback=feedback)
+        assert QgsRasterLayer(output).isValid()
+        return [message for message in asked() if message["op"] == "run"][-1]["request"]
+
+    assert inpaint(MASK=mask, MASK_VALUES="3, 9", PROMPT="a lake", SEED=4, STEPS=2) == {
+        "schema_version": 1, "task": "inpaint", "raster": raster,
+        "ask": {"mask": mask, "mask_values": [3, 9], "prompt": "a lake", "seed": 4, "num_inference_steps": 2},
+    }  # fmt: skip
+    assert inpaint(MASK=mask)["ask"] == {"mask": mask}
+    assert inpaint(NODATA=True)["ask"] == {"mask": "nodata"}
+    asked_of_area = inpaint(POLYGONS=polygons(FIELD, SECOND))["ask"]
+    assert asked_of_area["mask"].endswith("area.gpkg") and asked_of_area["layer"] == "aoi" and len(areas["aoi"]) == 2
+    for wrong, words in (
+        ({}, "one of the three"),
+        ({"MASK": mask, "NODATA": True}, "one of the three"),
+        ({"NODATA": True, "MASK_VALUES": "3"}, "belong to a mask raster"),
+        ({"MASK": mask, "MASK_VALUES": "three"}, "between commas"),
+    ):
+        with pytest.raises(QgsProcessingException, match=words):
+            inpaint(**wrong)
+
+
+def test_a_partly_synthetic_layer_says_so_and_keeps_its_look(provider, tmp_path, worker) -> None:
+    worker()
+    path = str(tmp_path / "before.tif")
+    processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": path})
+    layer = QgsRasterLayer(path)
+    look = layer.renderer().type()
+    request = {"model": {"name": "rsgeo-mini"}, "prompt": "a lake", "references": [{"role": "known"}]}
+    Mark.of({"ask": {}}, {"request": request, "seed": 1}).put_on(layer)
+    assert layer.name() == "a lake (partly synthetic)" and layer.metadata().abstract().lower().find("synthetic") >= 0
+    assert layer.renderer().type() == look
+
+
+def test_super_resolve_takes_a_raster_or_a_product(provider, worker, tmp_path) -> None:
+    asked = worker()
+    raster, output = str(tmp_path / "coarse.tif"), str(tmp_path / "fine.tif")
+    processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": raster})
+    processing.run("rsgeo:superres", {"INPUT": raster, "GSD": 2.5, "BANDS": "B04,B03,B02", "RADIOMETRY": "dn", "OUTPUT": output})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"] == {
+        "schema_version": 1, "task": "superres", "references": [raster],
+        "ask": {"gsd": "2.5", "band_names": ["B04", "B03", "B02"], "radiometry": "dn"},
+    }  # fmt: skip
+    product = tmp_path / "MTD_MSIL2A.xml"
+    product.write_text("<x/>")
+    processing.run("rsgeo:superres", {"PRODUCT": str(product), "GSD": 5, "EXTENT": "15,15.02,49.65,49.67 [EPSG:4326]", "OUTPUT": output})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"]["references"] == [str(product)]
+    assert message["request"]["ask"] == {"bounds": [15, 49.65, 15.02, 49.67], "aoi_crs": "EPSG:4326", "gsd": "5"}
+    for wrong in ({}, {"INPUT": raster, "PRODUCT": str(product)}):
+        with pytest.raises(QgsProcessingException, match="a raster or a Sentinel-2 product"):
+            processing.run("rsgeo:superres", {**wrong, "GSD": 2.5, "OUTPUT": output})
+
+
+def test_predict_hands_over_the_series_in_its_order(provider, worker, tmp_path) -> None:
+    asked = worker()
+    rasters = [str(tmp_path / name) for name in ("b.tif", "a.tif")]
+    for raster in rasters:
+        processing.run("rsgeo:generate", {"AOI": polygons(FIELD), "OUTPUT": raster})
+    said = {"DATE": "2021-06-01", "DATES": "2016-05-01,2018-05-01", "TRUTH": rasters[0], "MODEL": "texas", "OUTPUT": str(tmp_path / "then.tif")}
+    processing.run("rsgeo:predict", {"SERIES": rasters, **said})
+    message = [message for message in asked() if message["op"] == "run"][-1]
+    assert message["request"] == {
+        "schema_version": 1, "task": "predict", "references": rasters, "truth": rasters[0],
+        "ask": {"date": "2021-06-01", "reference_dates": ["2016-05-01", "2018-05-01"], "model": "texas"},
+    }  # fmt: skip
+
+
 def test_a_raster_that_is_no_file(provider, worker) -> None:
     worker()
     layer = QgsRasterLayer("type=xyz&url=file:///nowhere/{z}/{x}/{y}.png", "tiles", "wms")

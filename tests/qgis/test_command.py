@@ -124,6 +124,21 @@ def test_extend_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -
     assert pixels(here) == pixels(there)
 
 
+@pytest.mark.slow
+def test_inpaint_is_the_command_line_to_the_pixel(process: Run, tmp_path: Path) -> None:
+    series = ROOT / "tests" / "data" / "rasters" / "series"
+    raster, mask = Path(shutil.copy(series / "S2_L2A_31UDS_20180416T105619.tif", tmp_path)), tmp_path / "clouds.tif"
+    with rasterio.open(raster) as dataset:
+        profile = {**dataset.profile, "count": 1, "dtype": "uint8", "nodata": None}
+        bright = (dataset.read(1) > 2000).astype("uint8")
+    with rasterio.open(mask, "w", **profile) as dataset:
+        dataset.write(bright, 1)
+    here, there = tmp_path / "here.tif", tmp_path / "there.tif"
+    process("rsgeo:inpaint", INPUT=raster, MASK=mask, STEPS=2, OUTPUT=here)
+    command_line("inpaint", str(raster), "--mask", str(mask), "--num-inference-steps", "2", str(there))
+    assert pixels(here) == pixels(there)
+
+
 def test_scene_metadata_of_a_raster(process: Run, tmp_path: Path) -> None:
     # QGIS writes statistics beside a raster.
     series = ROOT / "tests" / "data" / "rasters" / "series"

@@ -45,7 +45,9 @@ def wheel(path: Path, content: bytes = b"x" * 1000) -> Path:
 # Where it comes from
 
 
-@pytest.mark.parametrize("location", ["rsgeo", "rsgeo==0.1.0", "wheels.zip", "", "ftp://example.org/w.zip", "https://", "-r", "git+https://example.org/w.zip"])
+@pytest.mark.parametrize(
+    "location", ["rsgeo", "rsgeo==0.1.0", "wheels.zip", "", "ftp://example.org/w.zip", "https://", "-r", "git+https://example.org/w.zip"]
+)
 def test_a_bare_name_is_never_installed(location: str) -> None:
     with pytest.raises(PluginError, match="nothing is installed by its name alone"):
         guided_setup.bundle(location, DIGEST)

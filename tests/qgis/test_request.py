@@ -37,6 +37,22 @@ def test_every_field_of_an_ask_is_one_of_rsgeo() -> None:
     assert rsgeo_request.Ask(**request.area_wkt("POLYGON ((0 0, 1 0, 0 1, 0 0))", "EPSG:4326")).aoi.startswith("POLYGON")
 
 
+def test_what_is_inpainted_and_what_its_request_needs_again() -> None:
+    asked = request.inpaint("a.tif", request.mask_raster("clouds.tif", "8, 9"), prompt=" a lake ", seed=0)
+    ask = {"mask": "clouds.tif", "mask_values": [8, 9], "prompt": "a lake", "seed": 0}
+    assert asked == {"schema_version": 1, "task": "inpaint", "raster": "a.tif", "ask": ask}
+    made = {"request": {"references": [{"role": "known", "mask": {"kind": "raster"}}]}}
+    assert request.references(asked, made) == ["a.tif", "clouds.tif"]
+    command = request.command_line("o.request.json", "o.tif", windows=False, references=request.references(asked, made))
+    assert command == "rsgeo generate --request o.request.json --reference a.tif --reference clouds.tif o.tif"
+    of_area = request.inpaint("a.tif", request.mask_area("area.gpkg", "aoi"))
+    assert request.references(of_area, {"request": {"references": [{"role": "known", "mask": {"kind": "area"}}]}}) == ["a.tif"]
+    assert request.references(request.extend("b.tif", AREA), {"request": {"references": [{"role": "known", "mask": None}]}}) == ["b.tif"]
+    assert request.references(request.extend("b.tif", AREA), {"request": {"references": []}}) == request.references(of_area, {}) == []
+    rsgeo_request = pytest.importorskip("rsgeo.request", reason="rsgeo is not in this Python")
+    assert rsgeo_request.Ask(**asked["ask"]).mask == "clouds.tif" and request.inpaint("a.tif", request.mask_nodata())["ask"] == {"mask": "nodata"}
+
+
 @pytest.mark.parametrize(("value", "text"), [(10.0, "10"), (0.3, "0.3"), (0.1 + 0.2, "0.3"), (1 / 3, "0.333333333333333"), (1500.0, "1500")])
 def test_a_gsd_is_the_decimal_that_was_typed(value: float, text: str) -> None:
     assert request.decimal(value) == text
@@ -72,3 +88,25 @@ def test_a_plan_in_words() -> None:
     )
     assert lines == ["Size: 640 × 480 px of 10 m", "Memory: about 0.67 GB", "File: about 0.096 MB", "Time: unknown until the model ran here once"]
     assert [report.duration(seconds) for seconds in (12.3, 240, 7200)] == ["12 s", "4 min", "2.0 h"]
+
+
+def test_rasters_that_a_model_sees_are_asked_for_as_rsgeo_does() -> None:
+    fine = request.superres(["s2.tif"], 2.5, AREA, bands="B02, B03,B04", radiometry="dn+1000", seed=3)
+    then = request.predict(["a.tif", "b.tif"], "2021-06-01", dates="2016-05, 2018-05-01", truth="c.tif", model="texas")
+    assert fine == {
+        "schema_version": 1, "task": "superres", "references": ["s2.tif"],
+        "ask": {**AREA, "gsd": "2.5", "band_names": ["B02", "B03", "B04"], "radiometry": "dn+1000", "seed": 3},
+    }  # fmt: skip
+    assert then == {
+        "schema_version": 1, "task": "predict", "references": ["a.tif", "b.tif"], "truth": "c.tif",
+        "ask": {"date": "2021-06-01", "reference_dates": ["2016-05", "2018-05-01"], "model": "texas"},
+    }  # fmt: skip
+    tasks = pytest.importorskip("rsgeo.worker.tasks", reason="rsgeo is not in this Python")
+    for asked in (fine, then):
+        said = {name: value for name, value in asked.items() if name != "task"}
+        assert tasks.TASKS[asked["task"]].asked.model_validate(said).references == tuple(asked["references"])
+
+
+def test_what_was_seen_is_given_again_for_the_same_pixels() -> None:
+    fine = request.superres(["s2.tif"], 2.5)
+    assert request.references(fine, {"request": {"references": [{"role": "low_res"}]}}) == ["s2.tif"]

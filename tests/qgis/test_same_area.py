@@ -162,5 +162,3 @@ def test_what_rsgeo_refuses_is_said_in_its_words(tmp_path: Path) -> None:
 
     with pytest.raises(QgsProcessingException, match="billion pixels"):
         in_qgis(tmp_path, EXTENT="0,20,40,60 [EPSG:4326]", GSD=1)
-
-

@@ -43,7 +43,7 @@ class Exact:
         variance, modes = np.linalg.eigh(tile_covariance(length))
         self.variance, self.modes = torch.from_numpy(variance.clip(0)).float(), torch.from_numpy(modes).float()
 
-    def conditions(self, prompts, scenes, references=None):
+    def conditions(self, prompts, scenes, seen=None, known=None):
         return None
 
     def start(self, noise):

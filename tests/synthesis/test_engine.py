@@ -17,13 +17,14 @@ from rsgeo.request import GridRecord, ModelRecord, PhaseRecord, Request, Sampler
 from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis import blocks, engine
 from rsgeo.synthesis.engine import Maker, bands
+from rsgeo.synthesis.feather import carried
 from rsgeo.synthesis.job import JobDir
 from rsgeo.synthesis.lattice import cone
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.synthesis.phases import lattice_of, noise_levels, plan_k
 from rsgeo.synthesis.plan import Machine, plan
 from rsgeo.synthesis.wishes import Wish
-from rsgeo.tilemodel import Seen
+from rsgeo.tilemodel import Known, Seen
 
 MACHINE = Machine(None, None, 0.0, 1, 0)
 LEVELS = noise_levels("scaled_linear", 0.00085, 0.012, 1000, 6)[1]
@@ -57,7 +58,7 @@ class Mixer:
         self.patches = torch.randn(3 * 16, 5, generator=generator) / 12
         self.scenes, self.windows, self.prompts = [], 0, set()
 
-    def conditions(self, prompts, scenes, references=None):
+    def conditions(self, prompts, scenes, seen=None, known=None):
         self.scenes += scenes
         self.prompts.update(prompts)
         return torch.tensor([[s.lon.value / 500, s.lat.value / 500] for s in scenes], dtype=torch.float32)
@@ -410,8 +411,8 @@ def test_a_used_scheduler_object_leaves_no_trace():
 class Guided(Mixer):
     """A level that paints over a raster: each window mixes in all of its piece of it."""
 
-    def conditions(self, prompts, scenes, references=None):
-        pieces = torch.from_numpy(np.stack([np.where(seen.mask, seen.pixels / 64, -1) for seen in references]))
+    def conditions(self, prompts, scenes, seen=None, known=None):
+        pieces = torch.from_numpy(np.concatenate([np.where(one.mask[:, None], one.pixels / 64, -1) for one in seen]))
         assert pieces.shape == (self.batch, 2, 32, 32) and pieces.dtype == torch.float32
         return super().conditions(prompts, scenes), torch.nn.functional.avg_pool2d(pieces, 4)
 
@@ -440,11 +441,12 @@ def test_a_model_that_sees_a_raster_paints_the_same_world_over_it(reference, tmp
         asked, level = request(row, col, height, width), Guided(batch=batch)
         warped = WarpedRaster(reference, asked.grid, (1, 2), resampling)
 
-        def references_at(corners):
-            return [Seen(*warped.read(4 * row, 4 * col, 32, 32)) for row, col in corners]
+        def seen_at(corners):
+            read = (warped.read(4 * row, 4 * col, 32, 32) for row, col in corners)
+            return [Seen(pixels[None], mask[None], (SceneMetadata(),)) for pixels, mask in read]
 
         graph = pieces(asked, level)
-        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), references_at=references_at)
+        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), seen_at=seen_at)
         found = list(bands(made, store=store))
         return np.concatenate([band.pixels for band in found], axis=1), warped.read(row, col, height, width)[1]
 
@@ -459,3 +461,70 @@ def test_a_model_that_sees_a_raster_paints_the_same_world_over_it(reference, tmp
         assert np.abs(painted(*BIG, batch=batch)[0].astype(int) - whole).max() <= 1
     with JobDir(tmp_path / "out.tif.job", request(*BIG), pieces(request(*BIG), Mixer()).picture, {}) as store:
         assert np.array_equal(painted(*BIG, store=store)[0], whole)
+
+
+class Knowing(Mixer):
+    """A level that is given pixels: it mixes in all of them that a window holds, and keeps them where a cell holds nothing else."""
+
+    def conditions(self, prompts, scenes, seen=None, known=None):
+        pixels = torch.from_numpy(np.stack([one.pixels for one in known]))
+        given = torch.from_numpy(np.stack([one.mask for one in known]))
+        assert pixels.shape == (self.batch, 3, 32, 32) and not pixels[~given[:, None].expand_as(pixels)].any()
+        return super().conditions(prompts, scenes), torch.nn.functional.avg_pool2d(pixels, 4)
+
+    def predict(self, cells, step, conditions):
+        place, given = conditions
+        output = super().predict(cells, step, place)
+        output[:, :3] -= given + given.mean(dim=(2, 3), keepdim=True)
+        return output
+
+
+def given_pixels(row, col, height, width):
+    """Of the world: a smooth picture, given in discs of all sizes that cut through cells."""
+    y, x = np.mgrid[row : row + height, col : col + width]
+    mask = ((y % 61 - 30) ** 2 + (x % 53 - 20) ** 2 < 18**2) | ((y // 7 + x // 9) % 11 == 0)
+    picture = np.stack([np.sin(x / 9 + y / 14), np.cos(y / 7), np.sin((x - y) / 11)]).astype(np.float32)
+    return Known(np.where(mask, picture, np.float32(0)), mask)
+
+
+@pytest.mark.parametrize("decoder", [None, 8])
+def test_what_is_made_between_given_pixels_is_one_world(decoder, tmp_path):
+    def painted(row, col, height, width, batch=3, store=None):
+        asked, level = request(row, col, height, width), Knowing(batch=batch, decoder_tile=decoder, decoder_stride=decoder and 6)
+
+        def valid(row0, col0, rows, columns):
+            return ~given_pixels(row + row0, col + col0, rows, columns).mask
+
+        options = {"scale": 4, "decoder_tile": decoder, "decoder_stride": decoder and 6, "valid": valid, "margin": 2}
+        graph = blocks.Graph(asked.grid, asked.synthesis.phases, **options)
+        made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), known_in=given_pixels, valid=valid)
+        return np.concatenate([band.pixels for band in bands(made, store=store)], axis=1)
+
+    row0, col0, _height, _width = BIG
+    whole, known = painted(*BIG), given_pixels(*BIG)
+    assert 0.2 < known.mask.mean() < 0.7 and not whole[:, known.mask].any()
+    for row, col, h, w in [(-3, -5, 40, 30), (-3 + 17, -5 + 11, 40, 30), (50, 60, 63, 49)]:
+        assert np.array_equal(painted(row, col, h, w), whole[:, row - row0 : row - row0 + h, col - col0 : col - col0 + w])
+    assert np.abs(painted(*BIG, batch=16).astype(int) - whole).max() <= 1
+    # No step shows between given pixels and those made beside them: the model paints one of its own over both.
+    joined = np.where(known.mask, np.rint((known.pixels + 1) * 127.5), whole)
+    steps, border = np.abs(np.diff(joined, axis=2)).mean(axis=0), known.mask[:, 1:] != known.mask[:, :-1]
+    made = ~known.mask[:, 1:] & ~known.mask[:, :-1]
+    assert steps[border].mean() < 1.5 * steps[made].mean()
+
+
+def test_the_difference_at_given_pixels_fades_away_from_them():
+    rng = np.random.default_rng(0)
+    given = np.zeros((40, 50), bool)
+    given[:, :20] = True
+    difference = rng.normal(size=(3, 40, 50)).astype(np.float32)
+    found = carried(difference, given)
+    assert not found[:, given].any() and not found[:, :, 28:].any() and found[:, :, 27].any()
+    assert np.allclose(found[:, 1:-1, 20], (difference[:, :-2, 19] + 2 * difference[:, 1:-1, 19] + difference[:, 2:, 19]) / 4, atol=1e-6)
+    sizes = np.abs(found).mean(axis=(0, 1))[20:28]
+    assert (np.diff(sizes) < 0).all()
+    # A constant difference is carried over as it is, and the same from any window that holds what is within reach.
+    assert np.allclose(carried(np.ones((1, 40, 50), np.float32), given)[0, :, 20], 1)
+    holes = rng.random((40, 50)) < 0.1
+    whole = carried(difference, holes)
+    assert np.array_equal(carried(difference[:, 5:35, 7:44], holes[5:35, 7:44])[:, 8:-8, 8:-8], whole[:, 13:27, 15:36])

@@ -36,7 +36,7 @@ class Identity:
         self.noise_levels = tuple(float(steps - step) for step in range(steps))
         self.decoder_tile, self.decoder_stride = decoder_tile, decoder_stride
 
-    def conditions(self, prompts, scenes, references=None):
+    def conditions(self, prompts, scenes, seen=None, known=None):
         side = self.tile * self.scale
         corners = [(round(scene.lat.value - side / 2), round(scene.lon.value - side / 2)) for scene in scenes]
         pixels = np.stack([world(row, col, side, side) for row, col in corners])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import condition_models
 import pytest
 
 import rsgeo
@@ -50,3 +51,22 @@ def picture(make: Callable[..., rsgeo.Result], tmp_path_factory: pytest.TempPath
 def model(tmp_path: Path) -> Path:
     """A copy of the embedded model."""
     return Path(shutil.copytree(catalog.EMBEDDED / catalog.DEFAULT_MODEL, tmp_path / "model"))
+
+
+@pytest.fixture(scope="session")
+def condition_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with models that see images: test-superres, test-inpaint (of rsgeo-mini), tiny-fmow, tiny-texas (DiffusionSat's), weights random."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSGEO_HOME", str(home))
+        condition_models.add_superres(home)
+        condition_models.add_inpaint(home)
+        condition_models.add_diffusionsat(home)
+    return home
+
+
+@pytest.fixture
+def condition_models_at_hand(condition_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """These models, and no others but the embedded ones."""
+    monkeypatch.setenv("RSGEO_HOME", str(condition_home))
+    return condition_home

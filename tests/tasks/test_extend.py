@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import rsgeo
 from rsgeo.cli import main
-from rsgeo.errors import InputError, RsgeoWarning
+from rsgeo.errors import InputError, RsgeoWarning, TooLargeError
 from rsgeo.geo import provenance
 from rsgeo.request import Ask
 from rsgeo.tasks.extend import extend
@@ -127,10 +127,10 @@ def test_what_cannot_be_continued_is_one_sentence(old: Path, tmp_path: Path, opt
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_none_of_rsgeos_is_refused(tmp_path: Path) -> None:
+def test_an_area_far_from_the_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plain.tif"
     grid = {"width": 4, "height": 4, "crs": CRS, "transform": rasterio.Affine(10, 0, 0, 0, -10, 0)}
     with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", **grid) as dataset:
         dataset.write(np.ones((3, 4, 4), np.uint8))
-    with pytest.raises(InputError):
+    with pytest.raises(TooLargeError, match="a smaller area"):
         extend(path, Ask(bounds=MORE, aoi_crs=CRS))

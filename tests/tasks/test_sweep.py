@@ -118,7 +118,7 @@ def test_the_picture_shows_every_value_and_carries_the_marks(tmp_path: Path) -> 
         ({"values": ["10", "nan"]}, "gsd must be from 0.001 to 100000, got nan"),
         ({"values": ["10", "0"]}, "gsd must be from"),
         ({"field": "lat", "values": ["10", "91"]}, "lat must be from -90 to 90"),
-        ({"field": "date", "values": ["2020-01", "soon"]}, "\"soon\" is not a date"),
+        ({"field": "date", "values": ["2020-01", "soon"]}, '"soon" is not a date'),
         ({"lat": 95.0}, "lat must be from -90 to 90"),
         ({"cloud_cover": 101.0}, "cloud_cover_percent must be from 0 to 100"),
         ({"samples": 1}, "--samples must be from 2 to 64"),

@@ -128,6 +128,18 @@ class TestPictures:
         assert names(tmp_path)[1:] == ["cli.stac.json", "cli.tif", "new.tif", "old.tif"]
         assert made["metadata"]["width"] > 70
 
+    def test_a_raster_is_inpainted(self, worker: Client, tmp_path: Path) -> None:
+        scene, classes = (Path(__file__).parents[2] / "examples" / name for name in ("cloudy.tif", "cloudy_classes.tif"))
+        quick = {"num_inference_steps": 2, "guidance_scale": 1}
+        asked = {"task": "inpaint", "raster": str(scene), "ask": {"mask": str(classes), "mask_values": [3, 8, 9, 10], **quick}}
+        made = worker.good("run", request=asked, output=str(tmp_path / "out.tif"), runtime={"sidecar": False})
+        options = ["--mask", classes, "--mask-values", "3,8,9,10", "--num-inference-steps", "2", "--guidance-scale", "1"]
+        cli("inpaint", scene, *options, tmp_path / "cli.tif")
+        with rasterio.open(tmp_path / "out.tif") as mine, rasterio.open(tmp_path / "cli.tif") as theirs:
+            assert np.array_equal(mine.read(), theirs.read()) and mine.count == 5
+        assert made["request"]["references"][0]["name"] == "cloudy.tif" and made["metadata"]["synthetic"] == "PART"
+        assert any("B08" in warning for warning in made["warnings"])
+
     def test_warnings_are_told_at_once_and_again_at_the_end(self, worker: Client, area: str) -> None:
         before = len(worker.heard)
         planned = worker.good("plan", request=generate(aoi=area, date="2021-07-01", cloud_cover=30))
@@ -242,7 +254,7 @@ class TestFacts:
 
     def test_the_worker_describes_what_it_has(self, worker: Client) -> None:
         found = worker.good("describe")
-        assert found["tasks"] == ["generate", "extend"] and found["python"] == sys.executable
+        assert found["tasks"] == ["generate", "extend", "inpaint", "superres", "predict"] and found["python"] == sys.executable
         assert found["devices"][0]["kind"] == "cpu" and found["versions"]["torch"]
         mini = next(model for model in found["models"] if model["name"] == "rsgeo-mini")
         assert mini["tasks"] == ["generate", "inpaint", "extend"] and mini["default_for"] == ["generate"]

@@ -3,6 +3,9 @@
 from .check import CheckInstallation
 from .extend import Extend
 from .generate import Generate
+from .inpaint import Inpaint
 from .metadata import SceneMetadata
+from .predict import Predict
+from .superres import SuperResolve
 
-ALL = (Generate, Extend, SceneMetadata, CheckInstallation)
+ALL = (Generate, Extend, SuperResolve, Inpaint, Predict, SceneMetadata, CheckInstallation)

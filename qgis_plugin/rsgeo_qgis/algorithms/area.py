@@ -39,6 +39,7 @@ class AreaAlgorithm(MakingAlgorithm):
     """An algorithm that makes an image of an area: polygons of a layer, or an extent."""
 
     AOI, EXTENT, PROMPT_FIELD = "AOI", "EXTENT", "PROMPT_FIELD"
+    NEEDS_AREA = True
 
     def area_parameters(self, layer_text: str) -> list[QgsProcessingParameterDefinition]:
         polygons = [QgsProcessing.SourceType.TypeVectorPolygon]
@@ -53,7 +54,7 @@ class AreaAlgorithm(MakingAlgorithm):
 
     def checkParameterValues(self, parameters: Parameters, context: QgsProcessingContext) -> tuple[bool, str]:
         aoi, extent = said(parameters, self.AOI), said(parameters, self.EXTENT)
-        if not (aoi or extent):
+        if self.NEEDS_AREA and not (aoi or extent):
             return False, tr("Say where: give a polygon layer or an extent.")
         if aoi and extent:
             return False, tr("Give a polygon layer or an extent, not both.")

@@ -1,4 +1,4 @@
-"""Extend: continue a synthetic image over more ground."""
+"""Extend: continue an image over more ground."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ class Extend(AreaAlgorithm):
 
     def shortHelpString(self) -> str:
         return self.tr(
-            "Continues an image that rsgeo made over more ground. The old pixels stay as they are, the new ones belong to the same world: "
-            "prompt, seed, model and grid are read from the image. The result is one image of both areas."
+            "Continues an image over more ground; the old pixels stay as they are. An image that rsgeo made goes on as the same world: prompt, "
+            "seed, model and grid are read from it. Any other image keeps its number type and bands, and one band more says which pixels were "
+            "generated (1) or observed (0). The result is one image of both areas."
         )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         for parameter in (
-            QgsProcessingParameterRasterLayer(self.INPUT, self.tr("Image made by rsgeo")),
+            QgsProcessingParameterRasterLayer(self.INPUT, self.tr("Image")),
             *self.area_parameters(self.tr("Area to continue over: polygons")),
             self.prompt_field_parameter(),
         ):

@@ -42,9 +42,7 @@ class MakingAlgorithm(RsgeoAlgorithm):
         self.addOutput(QgsProcessingOutputString(self.SEED_OUTPUT, tr("Seed")))
         self.addOutput(QgsProcessingOutputFile(self.SIDECAR, tr("STAC item beside the image")))
 
-    def asked(
-        self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str
-    ) -> request.Fields:
+    def asked(self, parameters: Parameters, context: QgsProcessingContext, feedback: QgsProcessingFeedback, folder: str) -> request.Fields:
         """What the worker is asked for; files for it go into ``folder``. Raises LayerError, Cancelled."""
         raise NotImplementedError
 
@@ -57,7 +55,8 @@ class MakingAlgorithm(RsgeoAlgorithm):
             result = make(folder, feedback, asked, output, device, write_request)
         if write_request:
             feedback.pushInfo(tr("The same pixels by the command line:"))
-            feedback.pushCommandInfo(request.command_line(request.request_path(output), output, sys.platform == "win32"))
+            again = request.references(asked, result)
+            feedback.pushCommandInfo(request.command_line(request.request_path(output), output, sys.platform == "win32", again))
         if context.willLoadLayerOnCompletion(output):
             marker = layers.Marker(layers.Mark.of(asked, result))
             context.layerToLoadOnCompletionDetails(output).setPostProcessor(marker)

@@ -241,8 +241,8 @@
         <translation>Gebiet, in das fortgesetzt wird: Polygone</translation>
     </message>
     <message>
-        <source>Continues an image that rsgeo made over more ground. The old pixels stay as they are, the new ones belong to the same world: prompt, seed, model and grid are read from the image. The result is one image of both areas.</source>
-        <translation>Setzt ein von rsgeo erzeugtes Bild in weiteres Gelände fort. Die alten Pixel bleiben, wie sie sind, die neuen gehören zur selben Welt: Prompt, Startwert, Modell und Raster werden aus dem Bild gelesen. Das Ergebnis ist ein Bild beider Gebiete.</translation>
+        <source>Continues an image over more ground; the old pixels stay as they are. An image that rsgeo made goes on as the same world: prompt, seed, model and grid are read from it. Any other image keeps its number type and bands, and one band more says which pixels were generated (1) or observed (0). The result is one image of both areas.</source>
+        <translation>Setzt ein Bild in weiteres Gelände fort; die alten Pixel bleiben, wie sie sind. Ein von rsgeo erzeugtes Bild geht als dieselbe Welt weiter: Prompt, Startwert, Modell und Raster werden aus ihm gelesen. Jedes andere Bild behält Zahlentyp und Bänder, und ein weiteres Band sagt, welche Pixel erzeugt (1) oder beobachtet (0) wurden. Das Ergebnis ist ein Bild beider Gebiete.</translation>
     </message>
     <message>
         <source>Extend</source>
@@ -257,8 +257,8 @@
         <translation>Erzeugen</translation>
     </message>
     <message>
-        <source>Image made by rsgeo</source>
-        <translation>Von rsgeo erzeugtes Bild</translation>
+        <source>Image</source>
+        <translation>Bild</translation>
     </message>
 </context>
 <context>
@@ -333,6 +333,77 @@
     </message>
 </context>
 <context>
+    <name>Inpaint</name>
+    <message>
+        <source>Enhance</source>
+        <translation>Verbessern</translation>
+    </message>
+    <message>
+        <source>Inference steps; empty: the model's own</source>
+        <translation>Rechenschritte; leer: die des Modells</translation>
+    </message>
+    <message>
+        <source>Inpaint</source>
+        <translation>Ausbessern</translation>
+    </message>
+    <message>
+        <source>Inpainted image</source>
+        <translation>Ausgebessertes Bild</translation>
+    </message>
+    <message>
+        <source>Makes some pixels of a raster anew: those under polygons, those that a mask raster marks, or those without data. All others stay bit for bit, with their number type, and one band more says which pixels were generated (1) or observed (0). Red, green and blue are made; other bands become nodata there. What was under a cloud is not known: the result is an illustration, and marked as partly synthetic.</source>
+        <translation>Macht einige Pixel eines Rasters neu: die unter Polygonen, die von einem Maskenraster bezeichneten oder die ohne Daten. Alle anderen bleiben Bit für Bit, mit ihrem Zahlentyp, und ein weiteres Band sagt, welche Pixel erzeugt (1) oder beobachtet (0) wurden. Erzeugt werden Rot, Grün und Blau; andere Bänder werden dort Nodata. Was unter einer Wolke war, ist nicht bekannt: Das Ergebnis ist eine Veranschaulichung und als teilweise synthetisch gekennzeichnet.</translation>
+    </message>
+    <message>
+        <source>Model; empty: the best for this</source>
+        <translation>Modell; leer: das beste hierfür</translation>
+    </message>
+    <message>
+        <source>Numbers belong to a mask raster; give one.</source>
+        <translation>Die Zahlen gehören zu einem Maskenraster; geben Sie eines an.</translation>
+    </message>
+    <message>
+        <source>Or a mask raster, in any grid and CRS</source>
+        <translation>Oder ein Maskenraster, in beliebigem Raster und KBS</translation>
+    </message>
+    <message>
+        <source>Or the pixels without data</source>
+        <translation>Oder die Pixel ohne Daten</translation>
+    </message>
+    <message>
+        <source>Prompt: what shall be there</source>
+        <translation>Prompt: was dort sein soll</translation>
+    </message>
+    <message>
+        <source>Raster</source>
+        <translation>Raster</translation>
+    </message>
+    <message>
+        <source>Say what to make anew by one of the three: polygons, a mask raster, or the pixels without data.</source>
+        <translation>Sagen Sie auf eine der drei Arten, was neu gemacht wird: Polygone, ein Maskenraster oder die Pixel ohne Daten.</translation>
+    </message>
+    <message>
+        <source>Seed: another number, another world</source>
+        <translation>Startwert: eine andere Zahl, eine andere Welt</translation>
+    </message>
+    <message>
+        <source>Such as 3,8,9,10 of a Sentinel-2 scene classification: shadow and clouds.</source>
+        <translation>Zum Beispiel 3,8,9,10 einer Szenenklassifikation von Sentinel-2: Schatten und Wolken.</translation>
+    </message>
+    <message>
+        <source>The numbers of the mask are whole ones between commas, such as 3,8,9.</source>
+        <translation>Die Zahlen der Maske sind ganze Zahlen zwischen Kommas, zum Beispiel 3,8,9.</translation>
+    </message>
+    <message>
+        <source>What to make anew: polygons</source>
+        <translation>Was neu gemacht wird: Polygone</translation>
+    </message>
+    <message>
+        <source>Which numbers of the mask; empty: all but 0</source>
+        <translation>Welche Zahlen der Maske; leer: alle außer 0</translation>
+    </message>
+</context>
+<context>
     <name>Installation</name>
     <message>
         <source>Choose one in Settings ▸ Options ▸ rsgeo, or set RSGEO_PYTHON.</source>
@@ -345,6 +416,10 @@
 </context>
 <context>
     <name>Layers</name>
+    <message>
+        <source>Partly synthetic image, made by rsgeo with the model {}; its last band says where it is no observation.</source>
+        <translation>Teilweise synthetisches Bild, von rsgeo mit dem Modell {} erzeugt; sein letztes Band sagt, wo es keine Beobachtung ist.</translation>
+    </message>
     <message>
         <source>Prompt: {prompt}. Seed: {seed}.</source>
         <translation>Prompt: {prompt}. Startwert: {seed}.</translation>
@@ -368,6 +443,10 @@
     <message>
         <source>The raster</source>
         <translation>Das Raster</translation>
+    </message>
+    <message>
+        <source>{} (partly synthetic)</source>
+        <translation>{} (teilweise synthetisch)</translation>
     </message>
     <message>
         <source>{} (synthetic)</source>
@@ -500,6 +579,53 @@
     </message>
 </context>
 <context>
+    <name>Predict</name>
+    <message>
+        <source>Area to cut out: polygons; empty: all</source>
+        <translation>Gebiet, das ausgeschnitten wird: Polygone; leer: alles</translation>
+    </message>
+    <message>
+        <source>Date to paint</source>
+        <translation>Datum, das gemalt wird</translation>
+    </message>
+    <message>
+        <source>Dated rasters</source>
+        <translation>Datierte Raster</translation>
+    </message>
+    <message>
+        <source>Dates of the rasters between commas; empty: as they say</source>
+        <translation>Daten der Raster, durch Kommas getrennt; leer: wie sie selbst sagen</translation>
+    </message>
+    <message>
+        <source>Give the rasters of the series.</source>
+        <translation>Geben Sie die Raster der Reihe an.</translation>
+    </message>
+    <message>
+        <source>Image at that date</source>
+        <translation>Bild zu diesem Datum</translation>
+    </message>
+    <message>
+        <source>Paints the place of several dated rasters as it may look at another date, on the grid of the finest of them. It needs a model of series, which is not part of rsgeo: rsgeo models list names those that can be fetched. It is a picture and no forecast: with a raster of that date its error is shown beside those of plain guesses (copies, a line in time, the mean).</source>
+        <translation>Malt den Ort mehrerer datierter Raster, wie er zu einem anderen Datum aussehen mag, auf dem Raster des feinsten von ihnen. Dazu braucht es ein Modell für Reihen, das nicht zu rsgeo gehört: rsgeo models list nennt die, die geholt werden können. Es ist ein Bild und keine Vorhersage: Mit einem Raster von diesem Datum wird sein Fehler neben denen einfacher Schätzungen gezeigt (Kopien, eine Gerade in der Zeit, der Mittelwert).</translation>
+    </message>
+    <message>
+        <source>Predict at date</source>
+        <translation>Zu einem Datum malen</translation>
+    </message>
+    <message>
+        <source>Raster of that date, to compare with</source>
+        <translation>Raster von diesem Datum, zum Vergleich</translation>
+    </message>
+    <message>
+        <source>Time</source>
+        <translation>Zeit</translation>
+    </message>
+    <message>
+        <source>YYYY-MM-DD for each raster, in their order.</source>
+        <translation>JJJJ-MM-TT für jedes Raster, in ihrer Reihenfolge.</translation>
+    </message>
+</context>
+<context>
     <name>RsgeoProvider</name>
     <message>
         <source>rsgeo: synthetic satellite images</source>
@@ -554,6 +680,41 @@
     <message>
         <source>Tools</source>
         <translation>Werkzeuge</translation>
+    </message>
+</context>
+<context>
+    <name>Seeing</name>
+    <message>
+        <source>Inference steps; empty: the model's own</source>
+        <translation>Rechenschritte; leer: die des Modells</translation>
+    </message>
+    <message>
+        <source>Model; empty: the best for this</source>
+        <translation>Modell; leer: das beste hierfür</translation>
+    </message>
+    <message>
+        <source>Names of the bands in order, such as B02,B03,B04,B08; empty: recognised</source>
+        <translation>Namen der Bänder der Reihe nach, zum Beispiel B02,B03,B04,B08; leer: werden erkannt</translation>
+    </message>
+    <message>
+        <source>Prompt: what shall be there</source>
+        <translation>Prompt: was dort sein soll</translation>
+    </message>
+    <message>
+        <source>Reflectance times 10000 (dn), that plus 1000 (Sentinel-2 since 2022), reflectance, or grey levels of a picture (rgb).</source>
+        <translation>Reflexionsgrad mal 10000 (dn), das plus 1000 (Sentinel-2 seit 2022), Reflexionsgrad (reflectance) oder Grauwerte eines Bildes (rgb).</translation>
+    </message>
+    <message>
+        <source>Seed: another number, another world</source>
+        <translation>Startwert: eine andere Zahl, eine andere Welt</translation>
+    </message>
+    <message>
+        <source>What the numbers are ({}); empty: recognised</source>
+        <translation>Was die Zahlen sind ({}); leer: wird erkannt</translation>
+    </message>
+    <message>
+        <source>Write - for a band of no use.</source>
+        <translation>Schreiben Sie - für ein Band, das nicht gebraucht wird.</translation>
     </message>
 </context>
 <context>
@@ -720,6 +881,49 @@
     <message>
         <source>{packed} MB of files become {installed} MB in the folder; {free} MB are free.</source>
         <translation>Aus {packed} MB an Dateien werden {installed} MB im Ordner; {free} MB sind frei.</translation>
+    </message>
+</context>
+<context>
+    <name>SuperResolve</name>
+    <message>
+        <source>A whole part of the raster's pixels keeps the grids nested: 2.5 m of 10 m.</source>
+        <translation>Ein ganzer Teil der Pixel des Rasters hält die Raster ineinander: 2,5 m von 10 m.</translation>
+    </message>
+    <message>
+        <source>Area to cut out: polygons; empty: all</source>
+        <translation>Gebiet, das ausgeschnitten wird: Polygone; leer: alles</translation>
+    </message>
+    <message>
+        <source>Enhance</source>
+        <translation>Verbessern</translation>
+    </message>
+    <message>
+        <source>Finer image</source>
+        <translation>Feineres Bild</translation>
+    </message>
+    <message>
+        <source>Give a raster or a Sentinel-2 product.</source>
+        <translation>Geben Sie ein Raster oder ein Sentinel-2-Produkt an.</translation>
+    </message>
+    <message>
+        <source>Ground sample distance of the result (m)</source>
+        <translation>Bodenauflösung des Ergebnisses (m)</translation>
+    </message>
+    <message>
+        <source>Makes a raster finer: Sentinel-2 as it is delivered (a .SAFE folder's MTD_MSIL1C.xml or MTD_MSIL2A.xml, or the ZIP), other rasters with named bands, or red, green and blue pictures become a picture of smaller pixels on the same grid. The detail is invented: it is plausible, and not measured. How well the picture agrees with the raster is written beside it (NAME.report.json).</source>
+        <translation>Macht ein Raster feiner: Sentinel-2, wie es geliefert wird (MTD_MSIL1C.xml oder MTD_MSIL2A.xml eines .SAFE-Ordners oder das ZIP), andere Raster mit benannten Bändern oder Bilder in Rot, Grün und Blau werden zu einem Bild mit kleineren Pixeln auf demselben Raster. Die Einzelheiten sind erfunden: Sie sind glaubhaft, aber nicht gemessen. Wie gut das Bild mit dem Raster übereinstimmt, steht daneben (NAME.report.json).</translation>
+    </message>
+    <message>
+        <source>Or a Sentinel-2 product: its MTD_MSIL*.xml, or the ZIP</source>
+        <translation>Oder ein Sentinel-2-Produkt: seine MTD_MSIL*.xml oder das ZIP</translation>
+    </message>
+    <message>
+        <source>Raster</source>
+        <translation>Raster</translation>
+    </message>
+    <message>
+        <source>Super-resolve</source>
+        <translation>Feiner machen</translation>
     </message>
 </context>
 </TS>
