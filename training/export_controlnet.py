@@ -15,6 +15,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from rsgeo.hub import catalog
 
 COLOURS = ["red", "green", "blue"]
@@ -39,18 +42,36 @@ RECORDS: dict[str, dict[str, Any]] = {
     },
 }
 
+COARSE = ("down_blocks.2.", "mid_block.")
+LAST = ("controlnet_down_blocks.", "controlnet_mid_block.")
+
+
+def export(run: Path, out: Path, strength: float) -> None:
+    """The ControlNet of a run in the package's folder, what it adds to the UNet multiplied by ``strength``."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    shutil.copyfile(run / "config.json", out / "config.json")
+    name = "diffusion_pytorch_model.safetensors"
+    weights = load_file(run / name)
+    for key, value in weights.items():
+        if key.startswith(LAST):
+            weights[key] = (value.float() * strength).half()
+        elif key.startswith(COARSE) and value.ndim == 4:
+            weights[key] = value.to(torch.float8_e4m3fn)
+    save_file(weights, out / name, metadata={"format": "pt"})
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=sorted(RECORDS))
     parser.add_argument("--run", type=Path, required=True, help="folder of train_controlnet.py's --out")
     parser.add_argument("--scores", type=Path, help="JSON of the task's benchmark, kept in meta.json")
+    parser.add_argument("--strength", type=float, default=1.0, help="what it adds to the UNet times this: a net that was trained briefly is timid")
     parser.add_argument("--weights", type=Path, default=ROOT / "rsgeo" / "weights")
     args = parser.parse_args()
     base = catalog.find("rsgeo-mini")
     out = args.weights / f"{base.name}-{args.task}"
-    shutil.rmtree(out / "controlnet", ignore_errors=True)
-    shutil.copytree(args.run / "controlnet", out / "controlnet")
+    export(args.run / "controlnet", out / "controlnet", args.strength)
     record: dict[str, Any] = {
         "schema_version": 1,
         "name": out.name,
@@ -59,7 +80,7 @@ def main() -> None:
         "citation": base.citation,
         "base": base.name,
         **RECORDS[args.task],
-        "training": json.loads((args.run / "training.json").read_text()),
+        "training": {**json.loads((args.run / "training.json").read_text()), "strength": args.strength},
     }
     if args.scores:
         record["scores"] = json.loads(args.scores.read_text())
