@@ -6,7 +6,7 @@ Masks are True where valid; masked pixels are 0.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from rsgeo.errors import InputError
 from rsgeo.geo.raster_open import open_raster
+from rsgeo.geo.stretch import Stretch, shown
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -161,23 +162,25 @@ class PlacedImage:
         return inner, Window(left - self.col, top - self.row, right - left, bottom - top)
 
 
-def read_decimated(path: str | Path, max_side: int) -> tuple[Pixels, Mask]:
-    """The first three bands averaged to at most ``max_side`` pixels a side, from overviews where there are some.
+def read_decimated(path: str | Path, max_side: int, bands: Sequence[int] = (1, 2, 3), stretch: Stretch | None = None) -> tuple[Pixels, Mask]:
+    """Red, green and blue averaged to at most ``max_side`` pixels a side, from overviews where there are some.
 
-    Returns pixels (3, height, width) uint8 and mask (height, width), True where valid. Raises InputError for an image that is not
-    uint8 RGB, or cannot be read.
+    ``bands`` are their numbers, from 1; ``stretch`` says what of other numbers than bytes is shown as black and white. Returns pixels
+    (3, height, width) uint8 and mask (height, width), True where valid. Raises InputError for an image without these bands or, without a
+    ``stretch``, of other numbers than bytes, or one that cannot be read.
     """
     with open_raster(path) as dataset:
-        if dataset.count < 3 or dataset.dtypes[0] != "uint8":
+        if dataset.count < max(bands) or (stretch is None and dataset.dtypes[0] != "uint8"):
             raise InputError(f"{path} is not a uint8 RGB image.")
         check_block_size(dataset)
         factor = max(1.0, max(dataset.width, dataset.height) / max_side)
         shape = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
         try:
-            pixels: Pixels = dataset.read([1, 2, 3], out_shape=(3, *shape), resampling=Resampling.average)
+            numbers = dataset.read(list(bands), out_shape=(3, *shape), resampling=Resampling.average)
             mask: Mask = dataset.dataset_mask(out_shape=shape, resampling=Resampling.nearest) > 0
         except (RasterioError, OSError) as error:
             raise damaged(dataset) from error
+    pixels: Pixels = numbers if stretch is None else np.rint(np.nan_to_num(shown(numbers, stretch)) * 255).astype(np.uint8)
     return pixels, mask
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from PIL import Image
 from rasterio.enums import ColorInterp
 
 import rsgeo
@@ -260,6 +261,18 @@ def test_what_was_synthetic_before_stays_synthetic_as_a_whole(picture: Path, are
     old, new = numbers(picture), numbers(tmp_path / "out.tif")
     kept = new[3] == 0
     assert 0.3 < kept.mean() < 0.9 and np.array_equal(new[:3, kept], old[:, kept])
+
+
+def test_the_preview_shows_the_colours_as_the_model_sees_them(raster: Make, clouds: Make, tmp_path: Path) -> None:
+    path, out, shown = raster(count=4, dtype="int16", names=("B08", "B04", "B03", "B02"), nodata=-9999), tmp_path / "out.tif", tmp_path / "shown.png"
+    with pytest.warns(RsgeoWarning, match="B08"):
+        rsgeo.inpaint(path, out, mask=clouds(), runtime=rsgeo.Runtime(preview=shown), **QUICK)
+    with rasterio.open(out) as dataset:
+        red = dataset.read(2)
+    rgba = np.asarray(Image.open(shown))
+    assert rgba.shape == (30, 40, 4) and (rgba[:4, :4, 3] == 0).all() and (rgba[4:, :, 3] == 255).all()
+    known = red != -9999
+    assert np.corrcoef(rgba[..., 0][known], np.clip(red[known], *np.percentile(red[known], (2, 98))))[0, 1] > 0.98
 
 
 def test_the_raster_itself_is_never_overwritten(raster: Make, clouds: Make) -> None:
