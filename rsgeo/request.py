@@ -105,17 +105,22 @@ class Synthesis(_Record):
     phases: tuple[PhaseRecord, ...] = Field(min_length=1)
 
 
+MOST_GROWTH_PX = 256
+"""How far a mask may grow."""
+
+
 class MaskRecord(_Record):
     """Which pixels of a reference are made anew: those that a raster marks, those of an area, or those that have no data.
 
     A "raster" is told by ``sha256`` and ``name``; its first band marks by any of ``values``, or by anything but 0 where there are none. The "area" is
-    stored as it is.
+    stored as it is. Pixels up to ``grow_px`` from a marked one are marked as well.
     """
 
     kind: Literal["raster", "area", "nodata"]
     sha256: str | None = None
     name: str | None = None
     values: tuple[int, ...] = ()
+    grow_px: int = Field(default=0, ge=0, le=MOST_GROWTH_PX)
     area: AoiRecord | None = None
 
 
@@ -228,8 +233,8 @@ class Ask:
     `rsgeo.synthesis.phases.PLANS`: "default", "economy" (less overlap, less work) or "preview" (one phase, for looking only).
     ``references`` are the files by which a stored request that needs some is made again; whatever their names, their contents have to be the same.
     ``mask`` (a raster, whatever ``aoi`` may be, or "nodata") says what `rsgeo.tasks.inpaint` makes anew, ``mask_values`` which numbers of a raster
-    do; ``bands`` are the red, green and blue band of a raster, counted from 1. ``radiometry`` and ``band_names`` tell of references what
-    `rsgeo.geo.optical` would else recognise, ``reference_dates`` when each was taken, in their order.
+    do; ``buffer_m`` widens it, of whatever kind it is. ``bands`` are the red, green and blue band of a raster, counted from 1. ``radiometry`` and
+    ``band_names`` tell of references what `rsgeo.geo.optical` would else recognise, ``reference_dates`` when each was taken, in their order.
     """
 
     aoi: Any = None

@@ -40,11 +40,12 @@ def command(raster: Path, out: Path | None, dry_run: bool, quiet: bool, **values
     """Write RASTER to OUT with its masked pixels made anew, all others bit for bit: clouds and gaps removed, or what might be there instead.
 
     Grid, number type, nodata, scale and names of the bands are RASTER's own; one band more says which pixels were generated (1) or observed (0). Red,
-    green and blue are made; other bands become nodata there. The result is an illustration: what was under a cloud is not known.
+    green and blue are made; other bands become nodata there. Masks miss the rims of clouds: --buffer widens them. The result is an illustration: what
+    was under a cloud is not known.
 
     \b
     rsgeo inpaint scene.tif --mask clouds.tif clear.tif
-    rsgeo inpaint scene.tif --mask SCL.tif --mask-values 3,8,9,10 clear.tif
+    rsgeo inpaint scene.tif --mask SCL.tif --mask-values 3,8,9,10 --buffer 60 clear.tif
     rsgeo inpaint before.tif --mask site.geojson --prompt "a lake" after.tif
     """
     if out is None and not dry_run:

@@ -48,7 +48,7 @@ vector = several(
     click.option("--layer", help="Layer of the vector file; default all."),
     click.option("--where", help="Pick features, for example \"name = 'Bled'\"."),
     click.option("--aoi-crs", metavar="CRS", help="Coordinate system of an area that states none, and of --bounds."),
-    click.option("--buffer", "buffer_m", type=float, metavar="METRES", help="Make an area of points and lines, or widen polygons."),
+    click.option("--buffer", "buffer_m", type=float, metavar="METRES", help="Make an area of points and lines, or widen polygons (or a mask)."),
 )
 
 limits = click.option("--max-pixels", type=click.IntRange(min=1), default=400_000_000, show_default=True, help="Refuse more than this.")

@@ -149,7 +149,8 @@ def _kept(reference: Reference) -> tuple[str, str]:
     where = "where it has no data" if mask.kind == "nodata" else "in the area of the mask"
     if mask.kind == "raster":
         where = f"where {mask.name} is {', '.join(map(str, mask.values)) or 'not 0'}"
-    return "inpainted", f"{reference.name}, {where}; {seen}"
+    grown = f" and up to {mask.grow_px} px round it" if mask.grow_px else ""
+    return "inpainted", f"{reference.name}, {where}{grown}; {seen}"
 
 
 def _percent(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,12 @@ class KnownRaster:
 
     def stays(self, row: int, col: int, height: int, width: int) -> Mask:
         """(height, width), True where a pixel of the raster stays bit for bit."""
-        kind = None if self.record.mask is None else self.record.mask.kind
-        if kind in (None, "nodata"):
+        mask = self.record.mask
+        if mask is None:
             return self.numbers(row, col, height, width)[1]
-        return self._inside(row, col, height, width) & ~self._marked(row, col, height, width)
+        reach = mask.grow_px
+        marked = grown(self._marked(row - reach, col - reach, height + 2 * reach, width + 2 * reach), reach)
+        return self._inside(row, col, height, width) & ~marked
 
     def to_make(self, row: int, col: int, height: int, width: int) -> Mask:
         """(height, width), True where a pixel of the raster is made anew."""
@@ -61,10 +64,26 @@ class KnownRaster:
         return np.outer((rows >= 0) & (rows < self.own.height), (cols >= 0) & (cols < self.own.width))
 
     def _marked(self, row: int, col: int, height: int, width: int) -> Mask:
+        assert self.record.mask is not None
+        if self.record.mask.kind == "nodata":
+            return self._inside(row, col, height, width) & ~self.numbers(row, col, height, width)[1]
         if self._area is not None:
             return coverage.valid_mask(self.grid, self._area, row - self.grid.row, col - self.grid.col, height, width)
-        assert self._marks is not None and self.record.mask is not None
+        assert self._marks is not None
         values, there = self._marks.read(row, col, height, width)
         wanted = self.record.mask.values
         marked: Mask = there & (np.isin(values[0], wanted) if wanted else values[0] != 0)
         return marked
+
+
+def grown(marked: Mask, reach: int) -> Mask:
+    """What lies up to ``reach`` pixels from a marked one: (height, width) to as much without ``reach`` pixels on each side, which are only seen."""
+    height, width = (side - 2 * reach for side in marked.shape)
+    found = np.zeros((height, width), np.bool_)
+    counts = np.zeros((marked.shape[0], marked.shape[1] + 1), np.int32)
+    np.cumsum(marked, axis=1, out=counts[:, 1:])
+    for down in range(-reach, reach + 1):
+        across = math.isqrt(reach**2 - down**2)
+        rows = counts[reach + down : reach + down + height]
+        found |= rows[:, reach + across + 1 : reach + across + 1 + width] > rows[:, reach - across : reach - across + width]
+    return found

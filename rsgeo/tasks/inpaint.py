@@ -15,12 +15,13 @@ from rasterio.enums import ColorInterp
 
 from rsgeo.errors import AreaError, InputError, RsgeoWarning
 from rsgeo.geo import aoi as aois
+from rsgeo.geo import grid
 from rsgeo.geo.known_raster import KnownRaster
 from rsgeo.geo.layout import Layout
 from rsgeo.geo.optical import sha256
 from rsgeo.geo.raster_open import open_raster, regular_file, sniff_driver
 from rsgeo.geo.raster_read import Mask
-from rsgeo.request import COLOURS, Ask, MaskRecord, Reference
+from rsgeo.request import COLOURS, MOST_GROWTH_PX, Ask, GridRecord, MaskRecord, Reference
 from rsgeo.runtime import Result, Runtime
 from rsgeo.tasks.composite import Composite
 from rsgeo.tasks.generate import run
@@ -64,7 +65,7 @@ def resolve_inpainting(path: Path, ask: Ask) -> Resolved:
         raise InputError(f"Say what to make anew: --mask with a raster, an area, or {NODATA}.")
     grid_only = replace(ask, like=path, mask=None, mask_values=(), bands=(), layer=None, where=None, aoi_crs=None, buffer_m=None)
     base = resolve(grid_only, task="inpaint")
-    mask, mask_path = _mask(ask)
+    mask, mask_path = _mask(ask, base.request.grid)
     return with_known(base, path, ask.bands, mask, mask_path)
 
 
@@ -91,26 +92,37 @@ def with_known(base: Resolved, path: Path, bands: tuple[int, ...], mask: MaskRec
     return resolved
 
 
-def _mask(ask: Ask) -> tuple[MaskRecord, Path | None]:
-    """What marks the pixels to make, and its file if that is a raster."""
+def _mask(ask: Ask, cells: GridRecord) -> tuple[MaskRecord, Path | None]:
+    """What marks the pixels of the grid to make, and its file if that is a raster."""
     mask: Any = ask.mask
-    described = any(value is not None for value in (ask.layer, ask.where, ask.aoi_crs, ask.buffer_m))
+    described = any(value is not None for value in (ask.layer, ask.where, ask.aoi_crs))
     raster = None
     if isinstance(mask, str | Path) and mask != NODATA and Path(mask).is_file() and sniff_driver(regular_file(mask)) is not None:
         raster = Path(mask)
     if ask.mask_values and raster is None:
         raise InputError("--mask-values are numbers of a raster; give one with --mask.")
     if described and (raster is not None or mask == NODATA):
-        raise InputError("--layer, --where, --aoi-crs and --buffer say what to take from a vector file; give one with --mask.")
+        raise InputError("--layer, --where and --aoi-crs say what to take from a vector file; give one with --mask.")
     if raster is not None:
         with open_raster(raster) as dataset:
             if dataset.count > 1:
                 warnings.warn(f"{raster.name} has {dataset.count} bands; the first is the mask.", RsgeoWarning, stacklevel=4)
-        return MaskRecord(kind="raster", sha256=sha256(raster), name=raster.name, values=tuple(sorted(set(ask.mask_values)))), raster
+        values, growth = tuple(sorted(set(ask.mask_values))), _growth(ask, cells)
+        return MaskRecord(kind="raster", sha256=sha256(raster), name=raster.name, values=values, grow_px=growth), raster
     if isinstance(mask, str) and mask == NODATA:
-        return MaskRecord(kind="nodata"), None
+        return MaskRecord(kind="nodata", grow_px=_growth(ask, cells)), None
     area = aois.of(mask, layer=ask.layer, where=ask.where, crs=ask.aoi_crs, buffer_m=ask.buffer_m)
     return MaskRecord(kind="area", area=area.to_record()), None
+
+
+def _growth(ask: Ask, cells: GridRecord) -> int:
+    """By how many pixels what a raster marks grows: the whole number nearest to ``buffer_m`` in the middle of the grid."""
+    if ask.buffer_m is None:
+        return 0
+    pixels = round(ask.buffer_m / float(grid.gsd_at(cells, [cells.width / 2], [cells.height / 2])[0]))
+    if not 0 <= pixels <= MOST_GROWTH_PX:
+        raise InputError(f"--buffer {ask.buffer_m:g} is {pixels} pixels of the raster; a mask grows by 0 to {MOST_GROWTH_PX}.")
+    return pixels
 
 
 def _colours(path: Path, layout: Layout, bands: tuple[int, ...]) -> tuple[int, ...]:

@@ -170,6 +170,18 @@ def test_masks_may_lie_on_other_grids_and_be_areas(raster: Make, clouds: Make) -
     assert np.array_equal(np.argwhere(gaps.pixels[-1] == 1)[[0, -1]], [[0, 0], [3, 3]]) and gaps.mask.all() and gaps.pixels[:3].min() > 0
 
 
+@pytest.mark.parametrize("mask", ["raster", "nodata"])
+def test_a_mask_grows_by_metres(raster: Make, clouds: Make, mask: str) -> None:
+    path = raster(nodata=0)
+    marks = clouds() if mask == "raster" else "nodata"
+    plain, wide = (resolve_inpainting(path, Ask(mask=marks, buffer_m=metres, **QUICK)).request.references[0].mask for metres in (None, 32.0))
+    assert plain is not None and wide is not None and (plain.grow_px, wide.grow_px) == (0, 3)
+    made = [rsgeo.inpaint(path, mask=marks, buffer_m=metres, **QUICK).pixels[-1] == 1 for metres in (None, 32.0)]
+    assert (made[1] & ~made[0]).any() and not (made[0] & ~made[1]).any()
+    with pytest.raises(InputError, match="--buffer 9000 is 900 pixels of the raster"):
+        resolve_inpainting(path, Ask(mask=marks, buffer_m=9000.0, **QUICK))
+
+
 def test_only_windows_that_reach_masked_pixels_run(raster: Make) -> None:
     from rsgeo.tasks import making
 

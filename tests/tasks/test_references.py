@@ -105,6 +105,8 @@ def test_files_are_found_by_their_content(images: tuple[Path, Path], tmp_path: P
     [
         (None, [[1, 1, 0], [1, 1, 1]]),
         (MaskRecord(kind="nodata"), [[1, 1, 0], [1, 1, 1]]),
+        (MaskRecord(kind="nodata", grow_px=1), [[1, 0, 0], [1, 1, 0]]),
+        (MaskRecord(kind="raster", values=(7,), grow_px=1), [[1, 0, 1], [0, 0, 0]]),
         (MaskRecord(kind="raster", values=(3, 7)), [[0, 1, 1], [1, 0, 1]]),
         (MaskRecord(kind="raster"), [[0, 1, 1], [0, 0, 1]]),
     ],
