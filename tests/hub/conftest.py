@@ -1,4 +1,4 @@
-"""A user's own folder of models, and ControlNets of the embedded model's kind with random weights in it."""
+"""A user's own folder of models, and the published ControlNets with random weights."""
 
 from __future__ import annotations
 
@@ -10,27 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
-from rsgeo.hub import catalog
-from rsgeo.models.loading import load_module
-from rsgeo.models.sat_controlnet import SatControlNet
-from rsgeo.models.sat_unet import SatUNet
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "diffusionsat" / "archive"
-
-RECORDS: dict[str, dict[str, Any]] = {
-    "rsgeo-mini-superres": {
-        "tasks": ["superres"],
-        "default_for": ["superres"],
-        "condition": {"bands": ["red", "green", "blue"], "scale": 4},
-    },
-    "rsgeo-mini-inpaint": {
-        "tasks": ["inpaint", "extend"],
-        "default_for": ["inpaint", "extend"],
-        "condition": {"bands": ["red", "green", "blue", "known"]},
-    },
-}
 
 
 @pytest.fixture
@@ -52,23 +33,6 @@ def write_record() -> Callable[..., Path]:
         return folder
 
     return write
-
-
-@pytest.fixture
-def mini_controlnets(home: Path, write_record: Callable[..., Path]) -> Path:
-    """The home with two ControlNets of rsgeo-mini, whose last layers are not the zeros of an untrained one."""
-    torch.manual_seed(0)
-    unet = load_module(SatUNet, catalog.EMBEDDED / "rsgeo-mini" / "unet")
-    for name, fields in RECORDS.items():
-        condition = fields["condition"]
-        net = SatControlNet.from_unet(
-            unet, conditioning_in_channels=len(condition["bands"]), conditioning_scale=condition.get("scale", 1), latent_factor=4
-        )
-        for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
-            torch.nn.init.normal_(zero.weight, std=0.1)
-        folder = write_record(home / name, base="rsgeo-mini", **fields)
-        net.half().save_pretrained(folder / "controlnet")
-    return home
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ class TestTasks:
         with pytest.raises(ModelError, match=r"No model at hand .* paint a series .*_texas\.zip, .* \(rsgeo models fetch diffusionsat-texas\)"):
             catalog.default_for("predict")
 
-    def test_a_model_that_does_not_do_it_is_refused_with_those_that_do(self, mini_controlnets: Path) -> None:
+    def test_a_model_that_does_not_do_it_is_refused_with_those_that_do(self) -> None:
         with pytest.raises(
             ModelError, match=r"rsgeo-mini cannot make a raster finer; rsgeo-mini-superres or diffusionsat-superres of .*\.zip.* can\."
         ):
@@ -55,7 +55,7 @@ class TestTasks:
         with pytest.raises(ModelError, match=r"rsgeo-mini-superres cannot make pictures from words; rsgeo-mini or .* can\."):
             catalog.for_task("generate", "rsgeo-mini-superres")
 
-    def test_controlnets_are_defaults_for_their_tasks(self, mini_controlnets: Path) -> None:
+    def test_controlnets_are_defaults_for_their_tasks(self) -> None:
         assert catalog.default_for("superres").name == "rsgeo-mini-superres"
         assert catalog.default_for("inpaint").name == catalog.default_for("extend").name == "rsgeo-mini-inpaint"
         assert catalog.default_for("generate").name == "rsgeo-mini"
@@ -131,7 +131,7 @@ class TestUserModels:
         (home / "broken").mkdir()
         (home / "broken" / "meta.json").write_text("{")
         with pytest.warns(RsgeoWarning, match=r"broken.meta\.json is missing or no JSON"):
-            assert catalog.names() == ["rsgeo-mini"]
+            assert catalog.names() == ["rsgeo-mini", "rsgeo-mini-inpaint", "rsgeo-mini-superres"]
 
     def test_a_base_that_is_a_controlnet_is_refused(self, home: Path, write_record: Callable[..., Path]) -> None:
         write_record(home / "a", base="b", tasks=["superres"])

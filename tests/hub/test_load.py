@@ -152,7 +152,7 @@ class TestControlNets:
             load_pipeline(known, **FP32)
         assert isinstance(load_pipeline(known, archive, **FP32), SatControlNetPipeline)
 
-    def test_beside_rsgeo_mini(self, mini_controlnets: Path) -> None:
+    def test_beside_rsgeo_mini(self) -> None:
         condition = torch.rand(1, 3, 16, 16)
         pipeline = load_pipeline("rsgeo-mini-superres", **FP32)
         assert isinstance(pipeline, SatControlNetPipeline) and pipeline.conditioning_scale == 4
@@ -165,15 +165,16 @@ class TestControlNets:
         inpaint = load_pipeline("rsgeo-mini-inpaint", **FP32)
         assert inpaint.controlnet.config.conditioning_in_channels == 4
 
-    def test_number_type_is_that_of_both_networks(self, mini_controlnets: Path) -> None:
+    def test_number_type_is_that_of_both_networks(self) -> None:
         pipeline = load_pipeline("rsgeo-mini-superres", device="cpu", dtype="bf16")
         assert pipeline.unet.dtype == pipeline.controlnet.dtype == torch.bfloat16 and pipeline.vae.dtype == torch.float32
 
-    def test_channels_that_the_record_does_not_list_are_refused(self, mini_controlnets: Path) -> None:
-        file = mini_controlnets / "rsgeo-mini-superres" / "meta.json"
+    def test_channels_that_the_record_does_not_list_are_refused(self, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(catalog.EMBEDDED / "rsgeo-mini-superres", tmp_path / "rsgeo-mini-superres"))
+        file = folder / "meta.json"
         file.write_text(file.read_text().replace('"blue"', '"blue", "nir"'))
         with pytest.raises(ModelError, match=r"reads 3 channels, and the record of rsgeo-mini-superres lists 4"):
-            load_pipeline("rsgeo-mini-superres", **FP32)
+            load_pipeline(folder, **FP32)
 
 
 class TestOwnFolders:
@@ -183,7 +184,7 @@ class TestOwnFolders:
         again = load_pipeline(tmp_path / "saved", **FP32)
         assert torch.equal(weights_of(first), weights_of(again)) and type(again) is SatPipeline
 
-    def test_with_a_controlnet(self, mini_controlnets: Path, tmp_path: Path) -> None:
+    def test_with_a_controlnet(self, tmp_path: Path) -> None:
         first = load_pipeline("rsgeo-mini-superres", **FP32)
         first.save_pretrained(tmp_path / "saved")
         again = load_pipeline(tmp_path / "saved", **FP32)
