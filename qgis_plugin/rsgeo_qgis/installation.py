@@ -42,8 +42,9 @@ def launch(folder: str) -> Launch:
 
 
 def remember_models(answer: Mapping[str, Any]) -> None:
-    """Keep which models a worker told of, for the lists to choose from."""
-    QgsSettings().setValue(MODELS_SETTING, [str(model["name"]) for model in answer.get("models", ())])
+    """Keep which models that generate a worker told of, for the lists to choose from."""
+    names = [str(model["name"]) for model in answer.get("models", ()) if "generate" in model.get("tasks", ("generate",))]
+    QgsSettings().setValue(MODELS_SETTING, names)
 
 
 def known_models() -> list[str]:
