@@ -38,7 +38,7 @@ RECORDS: dict[str, dict[str, Any]] = {
         "default_for": ["inpaint", "extend"],
         "condition": {"bands": [*COLOURS, "known"]},
         "gsd_min": 0.3,
-        "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 1.0, "phases": 2, "batch_size": 16},
+        "defaults": {"scheduler": "sde-dpmsolver++", "num_inference_steps": 12, "guidance_scale": 1.0, "phases": 2, "batch_size": 16},
     },
 }
 
