@@ -56,7 +56,7 @@ def test_ready_names_what_can_be_asked(start: Callable[..., Client]) -> None:
     client = start()
     client.event("hello")
     client.tell("init", protocol=1, client="a newer one", locale="de", colour="a field of the future")
-    assert client.event("ready") == {"event": "ready", "protocol": 1, "operations": ["generate", "extend", "info"]}
+    assert client.event("ready") == {"event": "ready", "protocol": 1, "operations": ["generate", "extend", "inpaint", "superres", "predict", "info"]}
 
 
 def test_another_protocol_is_refused_with_both_versions_and_the_known_one_goes_on(start: Callable[..., Client], area: str) -> None:
