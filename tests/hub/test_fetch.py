@@ -72,6 +72,7 @@ def server(packed: Path) -> Iterator[Server]:
     server = Server(packed.read_bytes())
     yield server
     server.http.shutdown()
+    server.http.server_close()
 
 
 @pytest.fixture
