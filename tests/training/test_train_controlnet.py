@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_a_run_goes_on_where_it_stopped(
 ) -> None:
     before = load_file(BASE / "unet" / "diffusion_pytorch_model.safetensors")
     first = _train(task, sets, tmp_path, 0.01, monkeypatch)
-    longer = _train(task, sets, tmp_path, 0.03, monkeypatch)
+    longer = _train(task, sets, tmp_path, float(first["minutes"]) + 0.1, monkeypatch)  # minutes are rounded to tenths
     assert f"going on from step {first['step']}, " in capsys.readouterr().out
     assert longer["step"] > first["step"] > 0 and longer["task"] == task
 
@@ -57,12 +58,12 @@ def test_what_need_not_be_made_is_what_is_shown() -> None:
     assert not known.any()
 
 
-def _train(task: str, sets: Path, out: Path, minutes: float, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def _train(task: str, sets: Path, out: Path, minutes: float, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     config = out / "config.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, "batch_size": 4, "warmup_steps": 1}))
     options = {"config": config, "eurosat": sets / "eurosat", "ucmerced": sets / "ucmerced", "out": out, "minutes": minutes}
     typed = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["train_controlnet.py", task, *typed, "--mixed-precision", "no"])
     train_controlnet.main()
-    facts: dict[str, object] = json.loads((out / "training.json").read_text())
+    facts: dict[str, Any] = json.loads((out / "training.json").read_text())
     return facts

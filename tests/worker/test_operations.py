@@ -136,7 +136,12 @@ class TestPictures:
         options = ["--mask", classes, "--mask-values", "3,8,9,10", "--num-inference-steps", "2", "--guidance-scale", "1"]
         cli("inpaint", scene, *options, tmp_path / "cli.tif")
         with rasterio.open(tmp_path / "out.tif") as mine, rasterio.open(tmp_path / "cli.tif") as theirs:
-            assert np.array_equal(mine.read(), theirs.read()) and mine.count == 5
+            here, there = mine.read().astype(int), theirs.read().astype(int)
+        # The two may run in batches of other sizes, which may move a made pixel by one grey level of what the model sees.
+        low, high = made["request"]["references"][0]["stretch"][0]
+        kept = here[-1] == 0
+        assert np.array_equal(here[-1], there[-1]) and np.array_equal(here[:, kept], there[:, kept]) and len(here) == 5
+        assert np.abs(here - there).max() <= (high - low) / 255 + 1
         assert made["request"]["references"][0]["name"] == "cloudy.tif" and made["metadata"]["synthetic"] == "PART"
         assert any("B08" in warning for warning in made["warnings"])
 
