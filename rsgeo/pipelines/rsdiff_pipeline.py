@@ -19,7 +19,8 @@ from torch.nn import functional
 import rsgeo.models.word_piece_encoder  # noqa: F401
 from rsgeo.errors import ModelError
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
-from rsgeo.models.rsdiff_unet import RSDiffUNet, TextConditions
+from rsgeo.models.rsdiff_text import TextConditions
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines import guidance, text
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]

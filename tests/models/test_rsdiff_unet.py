@@ -12,7 +12,8 @@ from accelerate import init_empty_weights
 from safetensors.torch import load_file
 
 from rsgeo.models.loading import load_module
-from rsgeo.models.rsdiff_unet import CONFIGURATIONS, RSDiffUNet
+from rsgeo.models.rsdiff_configurations import CONFIGURATIONS
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines import guidance
 
 GOLDEN = Path(__file__).parents[1] / "data" / "rsdiff"
