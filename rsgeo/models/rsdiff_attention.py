@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from rsgeo.models.rsdiff_layers import GainNorm, feed_forward
+
+Context = Mapping[nn.Module, torch.Tensor]
+"""What each attention that reads a context made of it (`Attention.read`)."""
 
 _SCALE = 8.0
 
@@ -22,32 +26,32 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dim_head: int, cross_dim: int | None = None, context_dim: int | None = None) -> None:
         super().__init__()
-        self.heads, self.dim_head, self.is_cross = heads, dim_head, cross_dim is not None
+        self.heads, self.is_cross = heads, cross_dim is not None
+        self.key_sets = heads if self.is_cross else 1
+        self.reads_context = self.is_cross or context_dim is not None
         self.null_kv = nn.Parameter(torch.randn(2, dim_head))
         self.q_scale = nn.Parameter(torch.ones(dim_head))
         self.k_scale = nn.Parameter(torch.ones(dim_head))
         self.norm = GainNorm(dim)
         self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
-        if cross_dim is None:
-            self.to_kv = nn.Linear(dim, 2 * dim_head, bias=False)
-        else:
-            self.to_kv = nn.Linear(cross_dim, 2 * heads * dim_head, bias=False)
+        self.to_kv = nn.Linear(cross_dim or dim, 2 * self.key_sets * dim_head, bias=False)
         if context_dim is not None:
             self.to_context = nn.Sequential(nn.LayerNorm(context_dim), nn.Linear(context_dim, 2 * dim_head))
         self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), GainNorm(dim))
 
-    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """(batch, tokens, dim), context (batch, context tokens, context width) -> (batch, tokens, dim), without the residual."""
+    def read(self, context: torch.Tensor) -> torch.Tensor:
+        """Keys and values of a context: (batch, context tokens, context width) -> (batch, context tokens, 2 * key sets * dim_head)."""
+        return self.to_kv(context) if self.is_cross else self.to_context(context)  # type: ignore[no-any-return]
+
+    def forward(self, x: torch.Tensor, context: Context) -> torch.Tensor:
+        """(batch, tokens, dim) -> the same shape, without the residual."""
         x = self.norm(x)
-        null = self.null_kv.flatten().expand(len(x), 1, -1)
-        if self.is_cross:
-            pairs = split_heads(self.to_kv(context), 2 * self.heads)
-            null = split_heads(null, 2).repeat_interleave(self.heads, dim=1)
-            pairs = torch.cat([null, pairs], dim=2)
-        else:
-            of_context = [] if context is None else [self.to_context(context)]
-            pairs = split_heads(torch.cat([*of_context, null, self.to_kv(x)], dim=1), 2)
-        keys, values = pairs.chunk(2, dim=1)
+        pairs = [self.null_kv.repeat(1, self.key_sets).flatten().expand(len(x), 1, -1)]
+        if self.reads_context:
+            pairs.insert(0, context[self])
+        if not self.is_cross:
+            pairs.append(self.to_kv(x))
+        keys, values = split_heads(torch.cat(pairs, dim=1), 2 * self.key_sets).chunk(2, dim=1)
         return self.to_out(attend(split_heads(self.to_q(x), self.heads), keys, values, self.q_scale, self.k_scale))  # type: ignore[no-any-return]
 
 
@@ -59,7 +63,7 @@ class TransformerBlock(nn.Module):
         attention = Attention(dim, heads, dim_head, context_dim=context_dim)
         self.layers: Any = nn.ModuleList([nn.ModuleList([attention, feed_forward(dim, multiplier=2)])])
 
-    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, context: Context) -> torch.Tensor:
         """(batch, dim, height, width) -> the same shape."""
         tokens = to_tokens(x)
         for attention, forward in self.layers:
@@ -71,7 +75,7 @@ class TransformerBlock(nn.Module):
 class NoTransformer(nn.Module):
     """Stands where a level has no transformer."""
 
-    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, context: Context) -> torch.Tensor:
         return x
 
 

@@ -31,9 +31,11 @@ class ChannelNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(dim, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # In float32: half numbers hold no epsilon that small, and a black pixel would become NaN.
-        unit = functional.normalize(x.float(), dim=1).to(x.dtype)
-        return unit * (self.gamma * math.sqrt(len(self.gamma)))
+        """(batch, dim, height, width) -> the same shape, never ``x`` itself: the caller may change it in place."""
+        # float16 holds neither the norm of large numbers nor an epsilon that small, with which a black pixel would become NaN.
+        norm: torch.Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32 if x.dtype == torch.float16 else None)
+        mean = (norm / math.sqrt(len(self.gamma))).to(x.dtype)
+        return (x / mean.clamp_min(max(1e-12, torch.finfo(x.dtype).tiny))).mul_(self.gamma)
 
 
 class LearnedSinusoids(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rsgeo.models.rsdiff_attention import attend, split_heads
+from rsgeo.models.rsdiff_attention import Context, attend, split_heads
 from rsgeo.models.rsdiff_layers import GainNorm, feed_forward
 
 _MEAN_LATENTS = 4
@@ -26,6 +26,8 @@ class TextConditions:
     """(batch, attn_pool_num_latents + 4, cond_dim), read by attention."""
     hidden: torch.Tensor
     """(batch, time width), added to the time embedding."""
+    pairs: Context | None = None
+    """Keys and values of the tokens for each attention that reads them, where they were computed before (`RSDiffUNet.read_text`)."""
 
 
 class PoolAttention(nn.Module):

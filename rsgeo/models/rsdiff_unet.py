@@ -8,6 +8,7 @@ stand in the modules `rsgeo.models.rsdiff_*`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import nn
 from torch.nn import functional
 
-from rsgeo.models.rsdiff_attention import NoTransformer, TransformerBlock
+from rsgeo.models.rsdiff_attention import Attention, Context, NoTransformer, TransformerBlock
 from rsgeo.models.rsdiff_blocks import ResnetBlock
 from rsgeo.models.rsdiff_layers import LearnedSinusoids, MultiKernelConv, PixelShuffleUpsample, SumOfConvs
 from rsgeo.models.rsdiff_text import MOST_TEXT, TextConditions, TextPool
@@ -126,6 +127,7 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         self.final_conv = nn.Conv2d(dim + (channels if lowres_cond else 0), channels, 3, padding=1)
         nn.init.zeros_(self.final_conv.weight)
         nn.init.zeros_(self.final_conv.bias)  # type: ignore[arg-type]
+        self._readers = [module for module in self.modules() if isinstance(module, Attention) and module.reads_context]
 
     @property
     def size_multiple(self) -> int:
@@ -160,6 +162,11 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         hidden = self.to_text_non_attn_cond(pooled.mean(dim=1))
         return TextConditions(pooled, torch.where(kept, hidden, self.null_text_hidden))
 
+    def read_text(self, text: TextConditions) -> TextConditions:
+        """The same conditions with the keys and values that attention makes of them, which no step changes: a sampler computes them once."""
+        tokens = self.norm_cond(text.tokens)
+        return replace(text, pairs={reader: reader.read(tokens) for reader in self._readers})
+
     def forward(
         self,
         sample: torch.Tensor,
@@ -179,7 +186,7 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
             timestep: **log-SNR** of the sample, one number or (batch,), in float32 whatever the weights' dtype
                 (`rsgeo.models.log_snr_scheduler`).
             encoder_hidden_states: the text encoder's states, with ``encoder_attention_mask`` and ``keep_text`` as in `encode_text`; or what that
-                made of them, so that a sampler pools the text once. None: no text at all, which training never showed.
+                and `read_text` made of them, so that a sampler reads the text once. None: no text at all, which training never showed.
             lowres_sample: with ``lowres_cond``, the noised low-resolution image at the sample's size.
             lowres_timestep: log-SNR of that image's noise.
 
@@ -204,31 +211,39 @@ class RSDiffUNet(ModelMixin, ConfigMixin):
         if isinstance(text, torch.Tensor):
             text = self.encode_text(text, encoder_attention_mask, keep_text)
         if text is not None:
-            time, tokens = time + text.hidden, torch.cat([tokens, text.tokens], dim=1)
-        context = self.norm_cond(tokens)
+            time = time + text.hidden
+        context = self._context(tokens, text)
 
-        x, skips = self.init_conv(sample), []
+        # Channels-last whatever the weights are: convolutions are faster so, and pixels become tokens without a copy.
+        x, skips = self.init_conv(sample.contiguous(memory_format=torch.channels_last)), []
         for _, first, blocks, transformer, resample in self.downs:
             x = first(x, time, context)
             for block in blocks:
-                x = block(x, time)
+                x = block(x, time, context)
                 skips.append(x)
             x = transformer(x, context)
             skips.append(x)
             x = resample(x)
         x = self.mid_block1(x, time, context)
-        x = self.mid_attn(x)
+        x = self.mid_attn(x, context)
         x = self.mid_block2(x, time, context)
         for first, blocks, transformer, resample in self.ups:
             x = first(torch.cat([x, skips.pop() * _SKIP_SCALE], dim=1), time, context)
             for block in blocks:
-                x = block(torch.cat([x, skips.pop() * _SKIP_SCALE], dim=1), time)
+                x = block(torch.cat([x, skips.pop() * _SKIP_SCALE], dim=1), time, context)
             x = resample(transformer(x, context))
-        x = self.final_res_block(x, time)
+        x = self.final_res_block(x, time, context)
         if lowres_sample is not None:
             x = torch.cat([x, lowres_sample], dim=1)
         output = self.final_conv(x)
         return UNet2DOutput(sample=output) if return_dict else (output,)
+
+    def _context(self, time_tokens: torch.Tensor, text: TextConditions | None) -> Context:
+        if text is None or text.pairs is None:
+            tokens = self.norm_cond(time_tokens if text is None else torch.cat([time_tokens, text.tokens], dim=1))
+            return {reader: reader.read(tokens) for reader in self._readers}
+        tokens = self.norm_cond(time_tokens)
+        return {reader: torch.cat([reader.read(tokens), text.pairs[reader]], dim=1) for reader in self._readers}
 
     def _time(self, log_snr: torch.Tensor | float | None, sample: torch.Tensor, layers: str) -> tuple[torch.Tensor, torch.Tensor]:
         values = torch.as_tensor(log_snr, dtype=torch.float32, device=sample.device).expand(len(sample))

@@ -242,9 +242,10 @@ class RSDiffPipeline(DiffusionPipeline):
             return output.float()
 
         if scale == 1.0:
-            return lambda sample, timestep: run(sample, timestep, wished, lowres)
+            read = unet.read_text(wished)
+            return lambda sample, timestep: run(sample, timestep, read, lowres)
         blank: TextConditions = unet.encode_text(captions.embeds, captions.mask, keep=False)
-        both = TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden]))
+        both = unet.read_text(TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden])))
         twice = dict(lowres)
         if lowres:
             twice["lowres_sample"] = torch.cat([lowres["lowres_sample"]] * 2)
