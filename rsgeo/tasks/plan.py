@@ -44,14 +44,21 @@ def check(planned: SynthesisPlan, runtime: Runtime) -> None:
 
 
 def windows(resolved: Resolved) -> dict[str, Any]:
-    """Every window that would run, as a GeoJSON FeatureCollection in degrees: phase, row and column index of its lattice, steps."""
+    """Every window that would run, as a GeoJSON FeatureCollection in degrees: phase, row and column index of its lattice, steps.
+
+    Windows of a cascade say their level too; the finest is 0.
+    """
     request, pieces = resolved.request, making.graph(resolved)
     features = []
-    for number, (stage, phase) in enumerate(zip(pieces.stages, request.synthesis.phases, strict=False)):
-        side = phase.tile * pieces.scale
+    for number, stage in enumerate(pieces.stages):
+        phase, scale = stage.phase, pieces.scale * stage.factor
+        if phase is None:
+            continue
+        side = phase.tile * scale
         for (row, col), (top, left) in zip(stage.windows.tolist(), corners(stage.lattice, stage.windows).tolist(), strict=True):
-            place = grid.window(request.grid, top * pieces.scale - request.grid.row, left * pieces.scale - request.grid.col, side, side)
+            place = grid.window(request.grid, top * scale - request.grid.row, left * scale - request.grid.col, side, side)
             properties = {"phase": number, "row": row, "col": col, "first_step": phase.first, "last_step": phase.last}
+            properties |= {"level": stage.level} if request.synthesis.coarser else {}
             features.append({"type": "Feature", "geometry": grid.footprint_lonlat(place), "properties": properties})
     return {"type": "FeatureCollection", "features": features}
 
