@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rsgeo.request import SCHEDULERS
+
 Task = Literal["generate", "superres", "predict", "inpaint", "extend"]
 FieldName = Literal["place", "gsd", "date", "cloud_cover"]
 
@@ -31,6 +33,15 @@ class Schedule(_Part):
         """The most steps that a sampler may take."""
         return self.num_train_timesteps
 
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it."""
+        return SCHEDULERS
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone."""
+        return 1.0
+
 
 class LogSNRSchedule(_Part):
     """A schedule in continuous time (`rsgeo.models.log_snr_scheduler`): its name, and the time at which sampling starts, 1 being noise alone."""
@@ -42,6 +53,15 @@ class LogSNRSchedule(_Part):
     def most_steps(self) -> int:
         """The most steps that a sampler may take: as many as the original does."""
         return 1000
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it on single pictures."""
+        return ("ancestral", "dpmsolver++")
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone: where few deterministic steps do best, or as the original does."""
+        return 1.0 if scheduler == "ancestral" else self.start_time
 
 
 class Stage(_Part):
