@@ -19,7 +19,8 @@ from torch.nn import functional
 import rsgeo.models.word_piece_encoder  # noqa: F401
 from rsgeo.errors import ModelError
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
-from rsgeo.models.rsdiff_unet import RSDiffUNet, TextConditions
+from rsgeo.models.rsdiff_text import TextConditions
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines import guidance, text
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
@@ -259,9 +260,10 @@ class RSDiffPipeline(DiffusionPipeline):
             return output.float()
 
         if scale == 1.0:
-            return lambda sample, timestep: run(sample, timestep, wished, lowres)
+            read = unet.read_text(wished)
+            return lambda sample, timestep: run(sample, timestep, read, lowres)
         blank: TextConditions = unet.encode_text(captions.embeds, captions.mask, keep=False)
-        both = TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden]))
+        both = unet.read_text(TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden])))
         twice = dict(lowres)
         if lowres:
             twice["lowres_sample"] = torch.cat([lowres["lowres_sample"]] * 2)
