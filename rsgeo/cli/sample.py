@@ -31,8 +31,7 @@ _MACHINE = ("device", "dtype", "batch_size", "overwrite", "reproducible")
 @click.option("--lat", type=float, metavar="DEGREES", help="Told to the model; default unknown.")
 @click.option("--date", help="Told to the model (YYYY-MM-DD or YYYY-MM); default unknown.")
 @click.option("--cloud-cover", type=float, metavar="PERCENT", help="Told to the model; default unknown.")
-@click.option("--num-inference-steps", type=int, metavar="N")
-@click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the caption; 1 is plain.")
+@options.steps
 @click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc; of a cascade dpmsolver++ or ancestral.")
 @click.option("--model", default="rsgeo-mini", show_default=True, help="Name or folder of a model.")
 @options.machine
