@@ -25,9 +25,7 @@ def command() -> None:
     for name in catalog.names():
         record = catalog.find(name)
         state = _state(record)
-        pairs.append(
-            (f"model {name}", f"{record.title}; {', '.join(record.tasks)}; {record.licence}; {record.gsd_min:g} to {record.gsd_max:g} m; {state}")
-        )
+        pairs.append((f"model {name}", f"{record.title}; {', '.join(record.tasks)}; {record.licence}; {record.gsd_words}; {state}"))
         if record.base is not None and not catalog.is_at_hand(catalog.base_of(record)):
             continue
         known = calibration.find(record)

@@ -77,7 +77,10 @@ def add(name: str, path: Path, base: str | None, **stated: Any) -> None:
 @click.option("--from-file", type=_EXISTING, metavar="ZIP", help="Take the archive from a file instead of the network.")
 @click.argument("name")
 def fetch(name: str, yes: bool, from_file: Path | None) -> None:
-    """Download the published model NAME, or a model of the Hugging Face hub by its id, and check it. It asks first; broken downloads go on."""
+    """Download the published model NAME, or a model of the Hugging Face hub by its id, and check it. It asks first; broken downloads go on.
+
+    A training checkpoint of RSDiff is converted once it is here.
+    """
     from rsgeo.hub import catalog, huggingface
     from rsgeo.hub import fetch as fetching
 
@@ -88,6 +91,7 @@ def fetch(name: str, yes: bool, from_file: Path | None) -> None:
         except click.Abort:  # nobody is there to answer
             return False
 
+    name = catalog.published_as(name) or name
     if huggingface.is_id(name) and name not in catalog.known():
         if not agreed(f"{name} of the Hugging Face hub; its licence stands on its page there."):
             raise ModelError("Nothing was fetched; agree, or say --yes.")
@@ -104,32 +108,32 @@ def fetch(name: str, yes: bool, from_file: Path | None) -> None:
 @click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, help="Numbers to store the networks in.")
 @click.option("--weights", type=click.Choice(["ema", "online"]), help="Of a training checkpoint: averaged or last weights; default ema.")
 @click.option("--config", type=_EXISTING, metavar="JSON", help="Of a training checkpoint: settings by stage, where its weights leave them open.")
-@click.option("--text-encoder", type=_EXISTING, metavar="FOLDER", help="Of a training checkpoint: the T5 encoder and tokenizer it was trained with.")
+@click.option("--text-encoder", type=_EXISTING, metavar="FOLDER", help="Of a cascade: the T5 encoder and tokenizer it was trained with.")
 @click.argument("path")
 @click.argument("out", type=options.OUTPUT)
 def convert(path: str, out: Path, base: str | None, checkpoint: str | None, dtype: str, **trained: Any) -> None:
     """Write the model at PATH (a folder, ZIP or name) to the new folder OUT: safetensors in the layout of rsgeo and diffusers.
 
     PATH may also be a training checkpoint of RSDiff (.pt): the whole file, one of the super-resolution stage with the base stage's as --base, or the
-    base stage's alone.
+    base stage's alone. A cascade without a text encoder is given one by --text-encoder.
 
     \b
     rsgeo models convert ckpt_sr_ep650_step89050.pt rsdiff --text-encoder t5-base
     """
     from rsgeo.hub import convert as converting
-    from rsgeo.hub import convert_rsdiff
+    from rsgeo.hub import convert_rsdiff, unpack
 
-    if convert_rsdiff.is_checkpoint(Path(path)):
+    how = {name: value for name, value in trained.items() if value is not None}
+    if unpack.is_checkpoint(Path(path)):
         if checkpoint is not None:
             raise click.UsageError("--checkpoint names a UNet of several; a training checkpoint of RSDiff has one for each stage.")
-        how = {name: value for name, value in trained.items() if value is not None}
         if "config" in how:
             how["config"] = convert_rsdiff.read_config(how["config"])
         click.echo(show.converted(convert_rsdiff.convert_rsdiff(Path(path), out, base=None if base is None else Path(base), dtype=dtype, **how)))
         return
-    if given := [name.replace("_", "-") for name, value in trained.items() if value is not None]:
+    if given := [name for name in how if name != "text_encoder"]:
         raise click.UsageError(f"--{given[0]} is for a training checkpoint of RSDiff (.pt), which {path} is not.")
-    click.echo(show.model(converting.convert(path, out, base=base, checkpoint=checkpoint, dtype=dtype)))
+    click.echo(show.model(converting.convert(path, out, base=base, checkpoint=checkpoint, dtype=dtype, **how)))
 
 
 @command.command("verify", short_help="Check a model's files against its pinned hash.")

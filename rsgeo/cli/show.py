@@ -272,7 +272,7 @@ def models(found: list[tuple[CatalogRecord, bool]]) -> str:
     lines = []
     for record, at_hand in sorted(found, key=lambda pair: not pair[1]):
         state = "at hand" if at_hand else "rsgeo models fetch" if record.archive else "files are gone"
-        gsd = f"{record.gsd_min:g} to {record.gsd_max:g} m"
+        gsd = record.gsd_words
         lines.append((record.name, f"{state:<18}  {', '.join(record.tasks):<25}  {gsd:<13}  {record.title}"))
     return rows(lines)
 
@@ -308,11 +308,16 @@ def model(record: CatalogRecord) -> str:
     if sees is not None:
         images = "a dated series of images" if sees.series else "one image" if sees.images == 1 else f"{sees.images} images"
         pairs.append(("sees", f"{images} of {', '.join(sees.bands)}; {sees.scale} px of the picture for one of theirs"))
+    if record.stages:
+        stages = [f"{stage.tile} px" + (f" at {stage.gsd_factor} times the GSD" if stage.gsd_factor > 1 else "") for stage in record.stages]
+        pairs.append(("stages", ", then ".join(stages)))
+    unknown = ", ".join(dict.fromkeys(encoding.UNKNOWN_READS_AS[record.encoding].values()))
+    native = "which is to be stated" if record.gsd_native is None else f"{record.gsd_native:g} m where none is asked for"
     pairs += [
         ("window", f"{record.tile * record.scale} px"),
-        ("gsd", f"{record.gsd_min:g} to {record.gsd_max:g} m, {record.gsd_native:g} m where none is asked for"),
+        ("gsd", f"{record.gsd_words}, {native}"),
         ("was taught", ", ".join(record.trained_fields) or "no metadata"),
-        ("unknown is", ", ".join(dict.fromkeys(encoding.UNKNOWN_READS_AS[record.encoding].values()))),
+        *([("unknown is", unknown)] if record.family == "latent" else []),
         ("sampler", f"{record.defaults.scheduler}, {record.defaults.num_inference_steps} steps, guidance {record.defaults.guidance_scale:g}"),
         ("cite", record.citation or "unknown"),
         ("sha256", record.sha256 or "not pinned"),

@@ -92,8 +92,12 @@ def find(name_or_path: str, *, base: str | None = None, download: bool = False) 
     if path.is_dir():
         return _of_folder(layout.root_of(path.resolve()), str(path.resolve()), base)
     if path.is_file():
+        if unpack.is_checkpoint(path):
+            raise ModelError(f"{path} is a training checkpoint; rsgeo models convert {path} FOLDER makes a model of it.")
         return _of_folder(layout.root_of(unpack.unpacked(path.resolve())), str(path.resolve()), base)
     if huggingface.is_id(name_or_path) and not path.exists():
+        if (name := published_as(name_or_path)) is not None:
+            return find(name, base=base)
         return _of_folder(huggingface.folder_of(name_or_path, download=download), name_or_path, base)
     return record_of(name_or_path)
 
@@ -226,7 +230,9 @@ def _of_folder(folder: Path, address: str, base: str | None) -> CatalogRecord:
     if (folder / RECORD).is_file():
         record = _read(folder / RECORD)
     elif not there.parts:
-        raise ModelError(f"{folder} holds no model: neither {RECORD} nor unet/, checkpoint-N/unet/ or controlnet/; give the folder that does.")
+        raise ModelError(
+            f"{folder} holds no model: neither {RECORD} nor unet/, checkpoint-N/unet/, controlnet/ or base_unet/; give the folder that does."
+        )
     else:
         record = _of_published(folder) or _derived(there, base)
     record = record.model_copy(update={"folder": folder, "address": address})
@@ -236,6 +242,8 @@ def _of_folder(folder: Path, address: str, base: str | None) -> CatalogRecord:
 def _derived(there: Layout, base: str | None) -> CatalogRecord:
     """A whole model's record, or that of a ControlNet beside the UNet in its own folder or beside that of ``base``."""
     name = there.root.name
+    if there.is_cascade:
+        return derived.cascade(there, name)
     if "controlnet" not in there.parts:
         return derived.single(there, name)
     if base is not None:
@@ -243,6 +251,11 @@ def _derived(there: Layout, base: str | None) -> CatalogRecord:
     if "unet" not in there.parts:
         raise ModelError(f"{name} is a ControlNet without the UNet it works with; say with base= (--base) the model that has it.")
     return derived.controlnet(there, name, derived.single(there, name)).model_copy(update={"base": None})
+
+
+def published_as(hub_id: str) -> str | None:
+    """The name of the published record whose archive lies on the Hugging Face hub under that id."""
+    return next((record.name for record in records() if record.archive is not None and record.archive.hub_id == hub_id), None)
 
 
 def _of_published(folder: Path) -> CatalogRecord | None:

@@ -8,18 +8,23 @@ from pathlib import Path
 
 from rsgeo.errors import InputError, OutputError
 from rsgeo.hub import catalog, registry
+from rsgeo.hub.convert_rsdiff import read_text_encoder
 from rsgeo.hub.load import load_pipeline
 from rsgeo.hub.records import CatalogRecord
 from rsgeo.models.loading import without_progress_bar
+from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 
 
-def convert(name_or_path: str, out: Path, *, base: str | None = None, checkpoint: str | None = None, dtype: str = "fp32") -> CatalogRecord:
+def convert(
+    name_or_path: str, out: Path, *, base: str | None = None, checkpoint: str | None = None, dtype: str = "fp32", text_encoder: Path | None = None
+) -> CatalogRecord:
     """Write the model of a name, folder or ZIP to the new folder ``out``; networks in ``dtype``, codec and text encoder in fp32.
 
-    A ControlNet that works with another model's UNet is written alone, with that model as the base in its record.
+    A ControlNet that works with another model's UNet is written alone, with that model as the base in its record. A cascade may be given the
+    ``text_encoder`` that it was trained with: a folder of the T5 encoder and its tokenizer.
 
     Raises:
-        InputError: there is something at ``out``.
+        InputError: there is something at ``out``, or a text encoder is given to another model than a cascade.
         ModelError: as `rsgeo.hub.load.load_pipeline`.
         OutputError: ``out`` cannot be written.
     """
@@ -27,6 +32,11 @@ def convert(name_or_path: str, out: Path, *, base: str | None = None, checkpoint
         raise InputError(f"There is something at {out}; choose another name for the folder.")
     pipeline = load_pipeline(name_or_path, base, checkpoint, device="cpu", dtype=dtype)
     record = catalog.find(name_or_path, base=base)
+    if text_encoder is not None:
+        if not isinstance(pipeline, RSDiffPipeline):
+            raise InputError(f"{record.name} is no cascade and has a text encoder; leave --text-encoder out.")
+        encoder, tokenizer = read_text_encoder(text_encoder, {"base": pipeline.base_unet, "sr": pipeline.sr_unet})
+        pipeline.register_modules(text_encoder=encoder, tokenizer=tokenizer)
     part = out.with_name(f".{out.name[:32]}.{uuid.uuid4().hex[:8]}.part")
     try:
         part.mkdir()

@@ -14,7 +14,7 @@ import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -34,7 +34,6 @@ Weights = dict[str, torch.Tensor]
 
 STAGES = ("base", "sr")
 
-_PICKLE = b"\x80"
 _MOST_LEVELS = 16
 _ORTHOGONAL_SINCE = (2, 1, 0)
 _FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global)[^\w]*([\w.]+)")
@@ -95,7 +94,7 @@ def convert_rsdiff(
     number_type = pick_dtype(dtype, torch.device("cpu"))
     unets = {stage: _unet(stage, found, overrides.get(stage, {}), number_type, checkpoint) for stage, found in of_stage.items()}
     rule = "orthogonal" if version >= _ORTHOGONAL_SINCE else "classic"
-    encoder, tokenizer = _text_encoder(text_encoder, unets)
+    encoder, tokenizer = (None, None) if text_encoder is None else read_text_encoder(text_encoder, unets)
     pipeline = RSDiffPipeline(
         unets.get("base"),
         unets.get("sr"),
@@ -108,18 +107,6 @@ def convert_rsdiff(
     _save(pipeline, out)
     settings = {stage: {key: value for key, value in unet.config.items() if not key.startswith("_")} for stage, unet in unets.items()}
     return Converted(out, settings, weights, ".".join(map(str, version)), rule, _steps(files["checkpoint"]))
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a file that ``torch.save`` may have written, told from its first bytes and its parts."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return any(PurePosixPath(name).name == "data.pkl" for name in archive.namelist())
-        with path.open("rb") as file:
-            return file.read(1) == _PICKLE
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -309,15 +296,12 @@ def _unet(stage: str, weights: Weights, overrides: Mapping[str, Any], dtype: tor
     return unet
 
 
-def _text_encoder(folder: Path | None, unets: Mapping[str, RSDiffUNet]) -> tuple[Any, Any]:
-    if folder is None:
-        return None, None
+def read_text_encoder(folder: Path, unets: Mapping[str, RSDiffUNet | None]) -> tuple[Any, Any]:
+    """The T5 encoder and tokenizer in a folder, for the networks of the stages by their names. Raises ModelError where they do not fit."""
     encoder = load_module(T5EncoderModel, folder)
-    wrong = [stage for stage, unet in unets.items() if unet.config.text_embed_dim != encoder.config.d_model]
-    if wrong:
-        raise ModelError(
-            f"The text encoder in {folder} is {encoder.config.d_model} wide, the {wrong[0]} stage reads {unets[wrong[0]].config.text_embed_dim}."
-        )
+    for stage, unet in unets.items():
+        if unet is not None and unet.config.text_embed_dim != encoder.config.d_model:
+            raise ModelError(f"The text encoder in {folder} is {encoder.config.d_model} wide, the {stage} stage reads {unet.config.text_embed_dim}.")
     try:
         return encoder, PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from rsgeo.errors import ModelError
-from rsgeo.hub.layout import Layout
-from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Condition, Defaults, Schedule
+from rsgeo.hub.layout import STAGES, Layout
+from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Condition, Defaults, LogSNRSchedule, Schedule, Stage
 
 LICENCE = "unknown; ask whoever published the weights (those that derive from Stable Diffusion 2.1 fall under its CreativeML Open RAIL++-M licence)"
+
+CASCADE_LICENCE = "unknown; ask whoever published the weights"
 
 FMOW_BANDS = ("B04", "B03", "B02", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Sentinel-2 bands in the order of fMoW super-resolution (DiffusionSat's data loader: colours swapped, B01, B09 and B10 dropped)."""
@@ -20,6 +22,8 @@ FMOW_BANDS = ("B04", "B03", "B02", "B05", "B06", "B07", "B08", "B8A", "B11", "B1
 _COLOURS = ("red", "green", "blue")
 _LARGEST_CONFIG = 1_000_000
 _BYTES_A_WINDOW = 400  # for each cell and channel of the first block: what two halves of guidance take in fp32, about
+_FEW_STEPS, _START_TIME, _GUIDANCE = 25, 0.99, 4.0
+_BATCH_PIXELS = 2**16
 
 
 def single(layout: Layout, name: str) -> CatalogRecord:
@@ -62,6 +66,47 @@ def single(layout: Layout, name: str) -> CatalogRecord:
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise ModelError(
             f"The configurations in {layout.root} are not those of a latent diffusion model ({_word(error)}); name another folder."
+        ) from error
+
+
+def cascade(layout: Layout, name: str) -> CatalogRecord:
+    """The record of a cascade of pixels, of which one stage may be missing. What its training images' GSD was, no file of it says.
+
+    Without a base stage, or where a pixel of one stage is no whole number of the next one's, it covers no areas.
+
+    Raises:
+        ModelError: a configuration is missing, or not one of a cascade.
+    """
+    there, scheduler = [stage for stage in STAGES if stage in layout.parts], _config(layout, "scheduler")
+    try:
+        sides = [int(_config(layout, stage)["sample_size"]) for stage in there]
+        widths = [int(_config(layout, stage)["dim"]) for stage in there]
+        nests = there[0] == STAGES[0] and all(sides[-1] % side == 0 for side in sides) and sides == sorted(set(sides))
+        stages = [Stage(tile=side, gsd_factor=sides[-1] // side) for side in sides] if nests else [Stage(tile=sides[-1], gsd_factor=1)]
+        start_time = float(scheduler.get("start_time", 1.0))
+        return CatalogRecord(
+            name=name,
+            family="cascade",
+            title=f"cascade folder {name}",
+            licence=CASCADE_LICENCE,
+            tasks=("generate",) if nests else (),
+            tile=sides[-1],
+            scale=1,
+            channels=3,
+            stages=tuple(stages),
+            window_bytes=max(_BYTES_A_WINDOW * side**2 * width for side, width in zip(sides, widths, strict=True)),
+            trained_fields=(),
+            schedule=LogSNRSchedule(log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else _START_TIME),
+            defaults=Defaults(
+                scheduler="dpmsolver++",
+                num_inference_steps=_FEW_STEPS,
+                guidance_scale=_GUIDANCE,
+                batch_size=max(1, min(16, _BATCH_PIXELS // sides[-1] ** 2)),
+            ),
+        )
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, ValidationError) as error:
+        raise ModelError(
+            f"The configurations in {layout.root} are not those of a cascade of pixels ({_word(error)}); name another folder."
         ) from error
 
 

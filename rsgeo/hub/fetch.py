@@ -27,7 +27,7 @@ _TRIES = 5
 
 
 def fetch(name: str, *, from_file: Path | None = None, consent: Callable[[CatalogRecord], bool], progress: Progress | None = None) -> CatalogRecord:
-    """Bring a published model here: download its archive, or take it ``from_file``, check it, unpack it, and pin its hash.
+    """Bring a published model here: download its archive, or take it ``from_file``, check it, unpack or convert it, and pin its hash.
 
     ``consent`` is asked before the network is used.
 
@@ -48,7 +48,7 @@ def fetch(name: str, *, from_file: Path | None = None, consent: Callable[[Catalo
         return registry.move_in(_pinned(record, record.archive, from_file, tell), from_file)
     if not consent(record):
         raise ModelError(f"Nothing was fetched; agree, say --yes, or give a file that you have with --from-file {record.archive.name}.")
-    part = places.models() / ".parts" / f"{name}.zip"
+    part = places.models() / ".parts" / f"{name}{Path(record.archive.name).suffix}"
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{part}.lock", timeout=0):

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from rsgeo.errors import ModelError
 
-PARTS = ("unet", "controlnet", "vae", "text_encoder", "tokenizer", "scheduler")
+PARTS = ("unet", "controlnet", "vae", "base_unet", "sr_unet", "text_encoder", "tokenizer", "scheduler", "lowres_scheduler")
+STAGES = ("base_unet", "sr_unet")
+"""The networks of a cascade, coarse to fine."""
+INDEX = "model_index.json"
 ROOT = "root"
 """What ``checkpoint`` says for the UNet of the root's own ``unet/``."""
 
@@ -29,9 +32,14 @@ class Layout:
 
     def files(self) -> list[Path]:
         """The weight and configuration files, sorted by their path."""
-        index = self.root / "model_index.json"
+        index = self.root / INDEX
         found = {path for part in self.parts.values() for path in part.rglob("*") if path.is_file() and path.suffix not in _NOT_HASHED}
         return sorted(found | ({index} if index.is_file() else set()))
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether the parts are those of a cascade of pixels."""
+        return any(stage in self.parts for stage in STAGES)
 
 
 def root_of(folder: Path) -> Path:
@@ -72,4 +80,4 @@ def _unets(folder: Path) -> dict[str, Path]:
 
 
 def _holds_parts(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() or bool(of(folder).parts)
+    return (folder / INDEX).is_file() or bool(of(folder).parts)

@@ -10,23 +10,30 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin
-from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
+from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast, T5EncoderModel
 
 from rsgeo.errors import ModelError, RsgeoWarning
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.hub.derived import read_json
 from rsgeo.hub.devices import pick_device, pick_dtype
+from rsgeo.hub.layout import INDEX, STAGES
 from rsgeo.models.loading import load_controlnet, load_module
+from rsgeo.models.log_snr_scheduler import LogSNRScheduler
 from rsgeo.models.patch_codec import PatchCodec
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.models.sat_unet import SatUNet
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
+from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 from rsgeo.pipelines.sat_controlnet_pipeline import SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 
 # Whatever class a folder names, only these are made of it.
 _CODECS: dict[str, type[Any]] = {"AutoencoderKL": AutoencoderKL, "PatchCodec": PatchCodec}
 _TEXT_ENCODERS: dict[str, type[Any]] = {"CLIPTextModel": CLIPTextModel, "WordPieceEncoder": WordPieceEncoder}
+_TEXT_ENCODERS_OF_CASCADES: dict[str, type[Any]] = {"T5EncoderModel": T5EncoderModel, "WordPieceEncoder": WordPieceEncoder}
+
+Pipeline = SatPipeline | RSDiffPipeline
 
 
 def load_pipeline(
@@ -39,10 +46,10 @@ def load_pipeline(
     compile: bool = False,
     adapters: tuple[str, ...] = (),
     download: bool = False,
-) -> SatPipeline:
-    """A model as a pipeline on ``device``: a `SatPipeline`, or a `SatControlNetPipeline` where it has a ControlNet.
+) -> Pipeline:
+    """A model as a pipeline on ``device``: a `SatPipeline`, a `SatControlNetPipeline` where it has a ControlNet, an `RSDiffPipeline` of a cascade.
 
-    UNet and ControlNet take ``dtype``; codec and text encoder stay in fp32.
+    UNets and ControlNet take ``dtype``; codec and text encoder stay in fp32.
 
     Args:
         name_or_path: a name of the catalogue (``rsgeo models list``); the folder or ZIP of a published DiffusionSat archive as it is; a folder that
@@ -51,8 +58,8 @@ def load_pipeline(
             record says.
         checkpoint: which UNet of several: ``checkpoint-100000`` (or ``100000``), or ``root`` for that in ``unet/``; by default what the record says,
             else the highest checkpoint, else the root's. For a ControlNet it is that of the base.
-        compile: run UNet and ControlNet through ``torch.compile`` where there is a compiler, else warn and go on without.
-        adapters: safetensors files of LoRA weights (peft) for the UNet.
+        compile: run UNets and ControlNet through ``torch.compile`` where there is a compiler, else warn and go on without.
+        adapters: safetensors files of LoRA weights (peft) for the UNet; a cascade takes none.
         download: fetch a model of the Hugging Face hub that is not in its local cache. Without it no network is used.
 
     Raises:
@@ -62,9 +69,35 @@ def load_pipeline(
     record = catalog.find(str(name_or_path), base=None if base is None else str(base), download=download)
     if checkpoint is not None:
         record = record.model_copy(update={"base_checkpoint" if record.base else "checkpoint": checkpoint})
-    parts, where = _whole(record), pick_device(device)
+    where = pick_device(device)
     number_type = pick_dtype(dtype, where)
-    unet = load_module(SatUNet, parts["unet"], number_type)
+    pipeline = _cascade(record, number_type, adapters) if record.family == "cascade" else _latent(record, number_type, adapters)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(where)
+    if compile:
+        _compile(pipeline)
+    return pipeline
+
+
+_kept: dict[tuple[Any, ...], Pipeline] = {}
+
+
+def kept_pipeline(name_or_path: str, *, device: str, dtype: str, compile: bool = False, adapters: tuple[str, ...] = ()) -> Pipeline:
+    """`load_pipeline`, but the last pipeline stays in memory and is given again while the same is asked for and no file of it changed.
+
+    Whoever gets it must not change it. Raises what `load_pipeline` raises.
+    """
+    stamps = tuple((adapter, path.stat().st_mtime_ns) for adapter in adapters if (path := Path(adapter)).is_file())
+    key = (catalog.model_sha256(catalog.find(name_or_path)), device, dtype, compile, adapters, stamps)
+    if key not in _kept:
+        _kept.clear()  # before another is loaded: there may not be memory for two
+        _kept[key] = load_pipeline(name_or_path, device=device, dtype=dtype, compile=compile, adapters=adapters)
+    return _kept[key]
+
+
+def _latent(record: CatalogRecord, dtype: torch.dtype, adapters: tuple[str, ...]) -> SatPipeline:
+    parts = _whole(record)
+    unet = load_module(SatUNet, parts["unet"], dtype)
     # Stable Diffusion 2.1's configuration says 768 px, whatever size a model was trained at afterwards.
     unet.register_to_config(sample_size=record.tile)
     for adapter in adapters:
@@ -76,30 +109,31 @@ def load_pipeline(
         "unet": unet,
         "scheduler": _scheduler(parts["scheduler"]),
     }
-    pipeline = SatPipeline(**components)
-    if "controlnet" in parts:
-        pipeline = SatControlNetPipeline(**components, controlnet=_controlnet(record, parts["controlnet"], number_type))
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(where)
-    if compile:
-        _compile(pipeline)
-    return pipeline
+    if "controlnet" not in parts:
+        return SatPipeline(**components)
+    return SatControlNetPipeline(**components, controlnet=_controlnet(record, parts["controlnet"], dtype))
 
 
-_kept: dict[tuple[Any, ...], SatPipeline] = {}
-
-
-def kept_pipeline(name_or_path: str, *, device: str, dtype: str, compile: bool = False, adapters: tuple[str, ...] = ()) -> SatPipeline:
-    """`load_pipeline`, but the last pipeline stays in memory and is given again while the same is asked for and no file of it changed.
-
-    Whoever gets it must not change it. Raises what `load_pipeline` raises.
-    """
-    stamps = tuple((adapter, path.stat().st_mtime_ns) for adapter in adapters if (path := Path(adapter)).is_file())
-    key = (catalog.model_sha256(catalog.find(name_or_path)), device, dtype, compile, adapters, stamps)
-    if key not in _kept:
-        _kept.clear()  # before another is loaded: there may not be memory for two
-        _kept[key] = load_pipeline(name_or_path, device=device, dtype=dtype, compile=compile, adapters=adapters)
-    return _kept[key]
+def _cascade(record: CatalogRecord, dtype: torch.dtype, adapters: tuple[str, ...]) -> RSDiffPipeline:
+    """A cascade; a stage, or the text encoder with its tokenizer, may be missing."""
+    parts, root = catalog.layout_of(record).parts, record.folder
+    if adapters:
+        raise ModelError(f"Adapters are for latent models, and {record.name} is a cascade; leave them out.")
+    missing = [f"{part}/" for part in ("scheduler", "lowres_scheduler") if part not in parts]
+    if missing or ("text_encoder" in parts) != ("tokenizer" in parts):
+        raise ModelError(f"{root} holds no {', '.join(missing) or 'text_encoder/ with its tokenizer/'}; give the whole folder of a cascade.")
+    stages = {stage: load_module(RSDiffUNet, parts[stage], dtype) if stage in parts else None for stage in STAGES}
+    encoder = tokenizer = None
+    if "text_encoder" in parts:
+        encoder = load_module(_named(_TEXT_ENCODERS_OF_CASCADES, parts["text_encoder"]), parts["text_encoder"], torch.float32)
+        tokenizer = _tokenizer(parts["tokenizer"])
+    index = read_json(root / INDEX)
+    settings = {name: index[name] for name in ("guidance_rule", "keep_parallel") if name in index}
+    try:
+        own, lowres = (LogSNRScheduler.from_config(read_json(parts[part] / "scheduler_config.json")) for part in ("scheduler", "lowres_scheduler"))
+        return RSDiffPipeline(stages["base_unet"], stages["sr_unet"], own, lowres, encoder, tokenizer, **settings)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The settings in {root} are those of no cascade ({error}); fetch the model again or name its folder.") from error
 
 
 def _whole(record: CatalogRecord) -> dict[str, Path]:
@@ -159,10 +193,11 @@ def _add_adapter(unet: Any, path: Path) -> None:
         raise ModelError(f"The adapter {path.name} does not fit the model; train one for it.") from error
 
 
-def _compile(pipeline: SatPipeline) -> None:
+def _compile(pipeline: Pipeline) -> None:
     if pipeline.device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         warnings.warn("torch.compile needs a C++ compiler and there is none; the model runs uncompiled.", RsgeoWarning, stacklevel=3)
         return
-    pipeline.unet.compile()
-    if isinstance(pipeline, SatControlNetPipeline):
-        pipeline.controlnet.compile()
+    for name in ("unet", "controlnet", "base_unet", "sr_unet"):
+        network = getattr(pipeline, name, None)
+        if network is not None:
+            network.compile()

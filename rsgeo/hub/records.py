@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["generate", "superres", "predict", "inpaint", "extend"]
 FieldName = Literal["place", "gsd", "date", "cloud_cover"]
@@ -23,6 +25,30 @@ class Schedule(_Part):
     beta_end: float = 0.02
     num_train_timesteps: int = 1000
     rescale_zero_snr: bool = False
+
+    @property
+    def most_steps(self) -> int:
+        """The most steps that a sampler may take."""
+        return self.num_train_timesteps
+
+
+class LogSNRSchedule(_Part):
+    """A schedule in continuous time (`rsgeo.models.log_snr_scheduler`): its name, and the time at which sampling starts, 1 being noise alone."""
+
+    log_snr: Literal["cosine", "linear"]
+    start_time: float = Field(default=1.0, gt=0, le=1)
+
+    @property
+    def most_steps(self) -> int:
+        """The most steps that a sampler may take: as many as the original does."""
+        return 1000
+
+
+class Stage(_Part):
+    """One stage of a cascade: its window side in pixels, and its GSD in that of the finest stage."""
+
+    tile: int = Field(gt=1)
+    gsd_factor: int = Field(ge=1)
 
 
 class Defaults(_Part):
@@ -68,11 +94,21 @@ class Archive(_Part):
         """The file's name."""
         return self.url.rpartition("/")[2]
 
+    @property
+    def hub_id(self) -> str | None:
+        """The model of the Hugging Face hub whose file it is."""
+        found = re.match(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/", self.url)
+        return found[1] if found else None
+
 
 class CatalogRecord(_Part):
     """One model: where it is, what it may be used for, what it sees and what it does by default.
 
-    ``tile`` is the window side in cells, ``scale`` pixels a cell, ``gsd_*`` metres a pixel. ``trained_fields`` are the metadata that training
+    ``family`` "latent" is a `rsgeo.pipelines.sat_pipeline.SatPipeline`; "cascade" is a `rsgeo.pipelines.rsdiff_pipeline.RSDiffPipeline`, whose
+    ``stages`` run coarse to fine, each conditioned on the one before.
+
+    ``tile`` is the window side in cells (of a cascade's last stage), ``scale`` pixels a cell. ``gsd_*`` are metres a pixel, all None where training
+    had no fixed GSD: it is then what the user states. ``trained_on`` names the training data. ``trained_fields`` are the metadata that training
     data taught ("place", "gsd", "date", "cloud_cover"); every other field reaches the network as unknown. ``trained_region`` is (west, south, east,
     north) in degrees, outside of which the place is unknown to it as well. ``encoding`` says how metadata become numbers, and with that what unknown
     becomes (`rsgeo.encoding`). ``window_bytes`` is the memory that each window of a batch takes while the network runs, about.
@@ -86,7 +122,7 @@ class CatalogRecord(_Part):
 
     schema_version: Literal[1] = 1
     name: str
-    family: Literal["latent"]
+    family: Literal["latent", "cascade"]
     title: str
     licence: str
     citation: str = ""
@@ -104,20 +140,44 @@ class CatalogRecord(_Part):
     channels: int
     decoder_tile: int | None = None
     decoder_stride: int | None = None
+    stages: tuple[Stage, ...] = ()
     window_bytes: int = Field(default=0, ge=0)
-    gsd_native: float
-    gsd_min: float
-    gsd_max: float
+    gsd_native: float | None = None
+    gsd_min: float | None = None
+    gsd_max: float | None = None
+    trained_on: str = ""
     encoding: Literal["rsgeo", "sinusoid"] = "rsgeo"
     trained_fields: tuple[FieldName, ...]
     trained_region: tuple[float, float, float, float] | None = None
     trained_region_name: str = ""
-    schedule: Schedule
+    schedule: Schedule | LogSNRSchedule
     defaults: Defaults
     training: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
     folder: Path = Field(default=Path(), exclude=True)
     address: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.family == "cascade") != bool(self.stages) or (self.family == "cascade") != isinstance(self.schedule, LogSNRSchedule):
+            raise ValueError("a cascade, and only that, has stages and a schedule in log-SNR")
+        if self.stages and (
+            self.stages[-1] != Stage(tile=self.tile, gsd_factor=1) or any(one.gsd_factor <= two.gsd_factor for one, two in pairwise(self.stages))
+        ):
+            raise ValueError("the stages must run coarse to fine, the last one with the record's tile and factor 1")
+        if len({value is None for value in (self.gsd_native, self.gsd_min, self.gsd_max)}) > 1:
+            raise ValueError("gsd_native, gsd_min and gsd_max must be given together")
+        return self
+
+    @property
+    def gsd_range(self) -> tuple[float, float] | None:
+        """The finest and the coarsest GSD of training in metres; None where it had no fixed one."""
+        return None if self.gsd_min is None or self.gsd_max is None else (self.gsd_min, self.gsd_max)
+
+    @property
+    def gsd_words(self) -> str:
+        """`gsd_range` for people to read."""
+        return "no fixed GSD" if self.gsd_range is None else f"{self.gsd_range[0]:g} to {self.gsd_range[1]:g} m"
 
 
 NOT_OF_THE_BASE = frozenset({

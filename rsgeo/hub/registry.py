@@ -33,6 +33,8 @@ def add(name: str, path: Path, *, base: str | None = None, **stated: Any) -> Cat
     """
     _check_name(name)
     given = {field: value for field, value in stated.items() if value is not None}
+    if unpack.is_checkpoint(path):
+        raise InputError(f"{path} is a training checkpoint; rsgeo models convert {path} FOLDER makes a model of it, which can be added.")
     if path.is_file():
         with _made(name) as folder:
             unpack.unpack(path, folder)
@@ -46,13 +48,25 @@ def add(name: str, path: Path, *, base: str | None = None, **stated: Any) -> Cat
 
 
 def move_in(record: CatalogRecord, archive: Path) -> CatalogRecord:
-    """Unpack the archive of a published record into the user's models. Raises as `add`."""
+    """Bring the archive of a published record into the user's models: a ZIP unpacked, a training checkpoint converted. Raises as `add`."""
     with _made(record.name) as folder:
-        unpack.unpack(archive, folder)
+        if unpack.is_checkpoint(archive):
+            _convert(record, archive, folder)
+        else:
+            unpack.unpack(archive, folder)
         root = layout.root_of(folder)
         if not layout.of(root).parts:
-            raise ModelError(f"{archive.name} holds no model: neither unet/, checkpoint-N/unet/ nor controlnet/; it is not that of {record.name}.")
+            raise ModelError(
+                f"{archive.name} holds no model: neither unet/, checkpoint-N/unet/, controlnet/ nor base_unet/; it is not that of {record.name}."
+            )
         return _settle(root, record.name, record, {})
+
+
+def _convert(record: CatalogRecord, checkpoint: Path, folder: Path) -> None:
+    from rsgeo.hub import convert_rsdiff  # torch is not needed for anything else here
+
+    sides = {name: {"sample_size": stage.tile} for name, stage in zip(convert_rsdiff.STAGES, record.stages, strict=False)}
+    convert_rsdiff.convert_rsdiff(checkpoint, folder, config=sides)
 
 
 def write_record(record: CatalogRecord, folder: Path) -> None:
@@ -86,9 +100,11 @@ def _settle(folder: Path, name: str, record: CatalogRecord, stated: dict[str, An
         settled = CatalogRecord.model_validate(values)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise InputError(f"The {where} that was stated for {name} cannot be: {error.errors()[0]['msg']}.") from error
-    if not settled.gsd_min <= settled.gsd_native <= settled.gsd_max:
-        said = f"{settled.gsd_min:g}, {settled.gsd_native:g} and {settled.gsd_max:g} m"
+        what = f"The {where} that was stated for {name}" if where else f"What was stated for {name}"
+        raise InputError(f"{what} cannot be: {error.errors()[0]['msg']}.") from error
+    native, range_ = settled.gsd_native, settled.gsd_range
+    if native is not None and range_ is not None and not range_[0] <= native <= range_[1]:
+        said = f"{range_[0]:g}, {native:g} and {range_[1]:g} m"
         raise InputError(f"The finest, the native and the coarsest GSD of {name} would be {said}; state all three in that order.")
     here = settled.model_copy(update={"folder": Path(settled.files or folder)})
     write_record(settled.model_copy(update={"sha256": catalog.files_sha256(here)}), folder)

@@ -21,6 +21,7 @@ _MOST_FILES = 10_000
 _MOST_TIMES_ITS_SIZE = 100  # text shrinks to a tenth, weights hardly; a bomb to a thousandth
 _SMALL = 64 * 2**20
 _CHUNK = 2**20
+_PICKLE = b"\x80"
 _TEXTS = ("model_index.json", "meta.json", "licen", "readme", "notice")
 
 
@@ -62,6 +63,18 @@ def unpack(archive: Path, folder: Path, *, largest: int = LARGEST) -> None:
             raise OutputError(f"{archive.name} cannot be unpacked to {folder} ({error.strerror or error}); choose another place.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a file that ``torch.save`` may have written, told from its first bytes and its parts."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return any(PurePosixPath(name).name == "data.pkl" for name in archive.namelist())
+        with path.open("rb") as file:
+            return file.read(1) == _PICKLE
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _checked(opened: zipfile.ZipFile, archive: Path, largest: int) -> list[zipfile.ZipInfo]:

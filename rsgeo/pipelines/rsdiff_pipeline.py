@@ -88,6 +88,24 @@ class RSDiffPipeline(DiffusionPipeline):
         )
         self.register_to_config(guidance_rule=guidance_rule, keep_parallel=keep_parallel)
 
+    def encode(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Captions through tokenizer and text encoder, T5's or that of rsgeo-mini: what the call takes as ``prompt_embeds`` and ``prompt_mask``.
+
+        The states (batch, tokens, width), 0 at padding, are as long as the longest caption; the mask (batch, tokens) is True at tokens, the end mark
+        being one. A caption that is longer than the stages read is cut, with a warning. An empty one is the end mark alone; only the call takes it
+        for no caption.
+
+        Raises:
+            ValueError: there is no text encoder, or one without a mask.
+        """
+        if self.text_encoder is None or self.tokenizer is None:
+            raise ValueError("this pipeline has no text encoder; give prompt_embeds, or load text_encoder and tokenizer")
+        limit = max(unet.config.max_text_len for unet in (self.base_unet, self.sr_unet) if unet is not None)
+        device = self._execution_device
+        embedded = text.encode(captions, self.tokenizer, self.text_encoder, limit, padding="longest", device=device)
+        assert embedded.mask is not None, "encoders without a mask refuse this padding"
+        return embedded.states, embedded.mask.bool()
+
     @torch.no_grad()
     def __call__(
         self,
@@ -266,15 +284,8 @@ class RSDiffPipeline(DiffusionPipeline):
             embeds = embeds.to(device)
             shown = (embeds != 0).any(dim=-1) if mask is None else mask.to(device).bool()
             return _Captions(embeds, shown, torch.ones(len(embeds), dtype=torch.bool, device=device))
-        if self.text_encoder is None or self.tokenizer is None:
-            raise ValueError("this pipeline has no text encoder; give prompt_embeds, or load text_encoder and tokenizer")
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-        limit = max(unet.config.max_text_len for unet in (self.base_unet, self.sr_unet) if unet is not None)
-        embedded = text.encode(prompts, self.tokenizer, self.text_encoder, limit=limit)
-        if embedded.mask is None:
-            raise ValueError(f"the cascade needs a text encoder with a mask, got {type(self.text_encoder).__name__}")
-        keep = torch.tensor([bool(caption.strip()) for caption in prompts], device=device)
-        return _Captions(embedded.states.to(device), embedded.mask.to(device).bool(), keep)
+        captions = [prompt] if isinstance(prompt, str) else list(prompt or ())
+        return _Captions(*self.encode(captions), torch.tensor([bool(caption.strip()) for caption in captions], device=device))
 
     def _inpainting(self, image: torch.Tensor | None, mask: torch.Tensor | None, resample_times: int, unet: Any) -> _Inpainting | None:
         if image is None or mask is None:

@@ -19,6 +19,7 @@ from rsgeo.geo.aoi import AOI
 from rsgeo.geo.raster_read import PlacedImage
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord, Task
+from rsgeo.hub.records import LogSNRSchedule
 from rsgeo.request import (
     MOST_SAMPLES,
     SCHEDULERS,
@@ -220,6 +221,8 @@ def _grid(ask: Ask, stored: Request | None, record: CatalogRecord, area: AOI | N
         crs = crs or stored.grid.crs
         resolution = resolution if gsd is not None or resolution is not None or ask.crs else grid.resolution_of(_sound(stored.grid))
     if gsd is None and resolution is None:
+        if record.gsd_native is None:
+            raise InputError(f"{record.name} was trained on images of no fixed GSD{_of_data(record)}; state one in metres with --gsd.")
         gsd = format(record.gsd_native, "g")
     return grid.for_aoi(area, gsd=gsd, resolution=resolution, crs=crs)
 
@@ -254,8 +257,8 @@ def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler
     base = stored.sampler if stored and stored.model.name == record.name else None
     steps = _first(ask.num_inference_steps, base.num_inference_steps if base else None, record.defaults.num_inference_steps)
     guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
-    if not 1 <= steps <= record.schedule.num_train_timesteps:
-        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.num_train_timesteps}, got {steps}.")
+    if not 1 <= steps <= record.schedule.most_steps:
+        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.most_steps}, got {steps}.")
     if not 0.0 <= guidance <= 100.0:
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
     scheduler = _first(ask.scheduler, base.scheduler if base else None, record.defaults.scheduler)
@@ -324,6 +327,8 @@ def _synthesis(ask: Ask, sampler: Sampler, stored: Request | None, record: Catal
     if name is None:
         name = "default" if stored is None else phases.name_of(stored.synthesis.plan)
     schedule = record.schedule
+    if isinstance(schedule, LogSNRSchedule):
+        raise InputError(f"{record.name} is a cascade, which covers no areas yet; run it as an RSDiffPipeline.")
     _, levels = phases.noise_levels(
         schedule.beta_schedule,
         schedule.beta_start,
@@ -335,6 +340,10 @@ def _synthesis(ask: Ask, sampler: Sampler, stored: Request | None, record: Catal
     return phases.plan_named(name, levels, record.tile, record.defaults.phases)
 
 
+def _of_data(record: CatalogRecord) -> str:
+    return f" ({record.trained_on})" if record.trained_on else ""
+
+
 def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
     """Say which wishes the model cannot see."""
     for name, wished, words in (
@@ -344,15 +353,19 @@ def _warn_of_untrained(request: Request, record: CatalogRecord) -> None:
         if wished is not None and name not in record.trained_fields:
             warnings.warn(f"{record.name} was not taught {words}; it is recorded and does not change the picture.", RsgeoWarning, stacklevel=3)
     ground = grid.ground(request.grid)
-    # A pixel of 0.6 m on the map is 0.5998 or 0.6002 m on the ground; that is no news to anybody.
-    if not record.gsd_min / _SAME_GSD <= ground.gsd_m <= record.gsd_max * _SAME_GSD:
-        nearest = min(max(ground.gsd_m, record.gsd_min), record.gsd_max)
-        warnings.warn(
-            f"The GSD of {ground.gsd_m:.4g} m is outside of what {record.name} was trained on ({record.gsd_min:g} to {record.gsd_max:g} m);"
-            f" it paints as if for {nearest:g} m.",
-            RsgeoWarning,
-            stacklevel=3,
-        )
+    if record.gsd_range is None:
+        words = f"{record.name} was trained on images of no fixed GSD{_of_data(record)}"
+        warnings.warn(f"{words}; {ground.gsd_m:.4g} m is what was stated, and does not change what it paints.", RsgeoWarning, stacklevel=3)
+    else:
+        finest, coarsest = record.gsd_range
+        # A pixel of 0.6 m on the map is 0.5998 or 0.6002 m on the ground; that is no news to anybody.
+        if not finest / _SAME_GSD <= ground.gsd_m <= coarsest * _SAME_GSD:
+            warnings.warn(
+                f"The GSD of {ground.gsd_m:.4g} m is outside of what {record.name} was trained on ({record.gsd_words});"
+                f" it paints as if for {min(max(ground.gsd_m, finest), coarsest):g} m.",
+                RsgeoWarning,
+                stacklevel=3,
+            )
     if record.trained_region and not in_region(ground.lon, ground.lat, record):
         warnings.warn(
             f"{record.name} knows places in {record.trained_region_name} only; here the place does not change the picture.",

@@ -123,6 +123,8 @@ def sweep(ask: SweepAsk, out: str | Path | None = None, runtime: Runtime | None 
     """
     how, path = runtime or Runtime(), None if out is None else Path(out)
     record = catalog.for_task("generate", ask.model)
+    if record.family == "cascade":
+        raise InputError(f"{record.name} reads captions alone and no metadata; vary a field of another model.")
     labels, scenes = _scenes(ask, record)
     _check(ask, record)
     if path is not None:
@@ -152,8 +154,8 @@ def _sampler(ask: SweepAsk, record: CatalogRecord) -> Sampler:
     defaults = record.defaults
     steps = defaults.num_inference_steps if ask.num_inference_steps is None else ask.num_inference_steps
     guidance = defaults.guidance_scale if ask.guidance_scale is None else ask.guidance_scale
-    if not 1 <= steps <= record.schedule.num_train_timesteps:
-        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.num_train_timesteps}, got {steps}.")
+    if not 1 <= steps <= record.schedule.most_steps:
+        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.most_steps}, got {steps}.")
     if not 0.0 <= guidance <= 100.0:
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
     return Sampler(scheduler=defaults.scheduler, num_inference_steps=steps, guidance_scale=guidance)
@@ -214,9 +216,7 @@ def _warn_of_unseen(field: str, labels: list[str], scenes: list[SceneMetadata], 
         if getattr(after, field) != getattr(before, field)
     ]
     if changed:
-        where = (
-            f"knows places in {record.trained_region_name} only" if field in ("lon", "lat") else f"knows {record.gsd_min:g} to {record.gsd_max:g} m"
-        )
+        where = f"knows places in {record.trained_region_name} only" if field in ("lon", "lat") else f"knows {record.gsd_words}"
         warnings.warn(f"{record.name} {where}; it sees {', '.join(changed)}.", RsgeoWarning, stacklevel=3)
 
 

@@ -52,8 +52,9 @@ def seen(scene: SceneMetadata, record: CatalogRecord) -> SceneMetadata:
     """Of a scene what the model may know: fields that it was taught, a place in its region, a GSD moved into its range; all else is unknown."""
     taught, gsd = record.trained_fields, scene.gsd
     placed = "place" in taught and scene.lon is not None and scene.lat is not None and in_region(scene.lon.value, scene.lat.value, record)
-    if gsd is not None:
-        gsd = gsd.model_copy(update={"value": min(max(gsd.value, record.gsd_min), record.gsd_max)})
+    if gsd is not None and record.gsd_range is not None:
+        finest, coarsest = record.gsd_range
+        gsd = gsd.model_copy(update={"value": min(max(gsd.value, finest), coarsest)})
     return SceneMetadata(
         lon=scene.lon if placed else None,
         lat=scene.lat if placed else None,

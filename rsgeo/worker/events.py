@@ -91,7 +91,8 @@ class Parameter(Event):
 
 
 class ModelDescription(Event):
-    """A model at hand; ``weights`` says whether its files are as they were published. GSD in metres.
+    """A model at hand; ``weights`` says whether its files are as they were published. GSD in metres, null where
+    training had no fixed one.
 
     ``tasks`` are what it does, ``default_for`` those for which it is taken where no model is named.
     """
@@ -102,9 +103,9 @@ class ModelDescription(Event):
     tasks: tuple[str, ...]
     default_for: tuple[str, ...]
     weights: Literal["present", "changed"]
-    gsd_native: float
-    gsd_min: float
-    gsd_max: float
+    gsd_native: float | None
+    gsd_min: float | None
+    gsd_max: float | None
     trained_fields: tuple[str, ...]
     trained_region: tuple[float, float, float, float] | None
     trained_region_name: str

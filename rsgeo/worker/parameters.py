@@ -50,7 +50,7 @@ def of_model(record: CatalogRecord) -> ModelDescription:
                 type="integer",
                 default=usual.num_inference_steps,
                 minimum=1,
-                maximum=record.schedule.num_train_timesteps,
+                maximum=record.schedule.most_steps,
             ),
             Parameter(name="guidance_scale", type="number", default=usual.guidance_scale, minimum=0, maximum=100),
             Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=SCHEDULERS),
