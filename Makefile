@@ -1,5 +1,5 @@
 # make demo    a synthetic satellite image of examples/field.geojson in demo/
-# make test    every test (ARGS="-m 'not slow'" for the quick ones)
+# make test    the tests; make test-slow: those that take long, the documents' commands and the notebooks among them
 # make test-qgis  the QGIS plugin's tests in the QGIS of this machine, without a screen
 # make lint    ruff, mypy and the import contracts
 # make plugin  the QGIS plugin's zip in dist/ (needs Qt's lrelease; Debian and Ubuntu: package qttools5-dev-tools)
@@ -13,7 +13,7 @@ HAS_TORCH = -c "import importlib.util as u, sys; sys.exit(u.find_spec('torch') i
 # A torch that is already there is kept; where there is none, the tested version is installed.
 PIN = $$(.venv/bin/python $(HAS_TORCH) || echo -c constraints.txt)
 
-.PHONY: demo test test-qgis lint plugin
+.PHONY: demo test test-slow test-qgis lint plugin
 
 demo: .venv/.core
 	@mkdir -p demo
@@ -21,7 +21,10 @@ demo: .venv/.core
 	.venv/bin/rsgeo info demo/out.tif
 
 test: .venv/.dev
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/.dev
+	.venv/bin/python -m pytest -m slow $(ARGS)
 
 test-qgis: .venv/.core
 	tests/qgis/run.sh $(ARGS)

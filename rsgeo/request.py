@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from rsgeo.scene import DateValue, Value
+from rsgeo.scene import DateValue, SceneMetadata, Value
 
 SCHEMA_VERSION = 1
 
@@ -259,6 +259,31 @@ class Request(_Record):
     def sha256(self) -> str:
         """SHA-256 (hex) of the canonical JSON in UTF-8."""
         return sha256_text(self.canonical_json())
+
+
+class CaptionRequest(_Record):
+    """Everything that determines the pictures that are made from captions, one each: equal requests give equal pictures.
+
+    Picture ``index`` is made of ``captions[index]`` and the numbers of ``seed`` and its index alone. ``scene`` is what the model is told of each,
+    ``dtype`` what its network computes with. ``start_time`` is where a solver in continuous time starts, 1 being noise alone.
+    """
+
+    schema_version: Literal[1] = 1
+    task: Literal["sample"] = "sample"
+    model: ModelRecord
+    captions: tuple[str, ...] = Field(min_length=1)
+    negative_prompt: str = ""
+    scene: SceneMetadata = SceneMetadata()
+    sampler: Sampler
+    start_time: float = Field(default=1.0, gt=0, le=1)
+    seed: int = Field(ge=0, lt=2**32)
+    noise: Literal["torch-cpu/1"] = "torch-cpu/1"
+    dtype: str
+
+    def of_picture(self, index: int) -> str:
+        """Canonical JSON of what determines one picture: what it says of itself."""
+        settings = self.model_dump(mode="json", exclude={"captions"})
+        return canonical_json({**settings, "index": index, "caption": self.captions[index]})
 
 
 @dataclass(frozen=True)

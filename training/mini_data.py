@@ -47,7 +47,7 @@ class MiniData:
         """Batch ``step`` of a process; the same for the same arguments and seed. EuroSAT's classes are drawn by their weights."""
         rng = np.random.default_rng([int(self.config["seed"]), process, step])
         drawn = [self._draw(rng) for _ in range(size)]
-        pixels = np.stack([_dihedral(tile, rng) for tile, _, _ in drawn])
+        pixels = np.stack([dihedral(tile, rng) for tile, _, _ in drawn])
         signed = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 127.5 - 1.0
         return Batch(signed, [text for _, text, _ in drawn], [scene for _, _, scene in drawn])
 
@@ -140,6 +140,6 @@ def _blocks(images: list[packed.PackedImage]) -> list[tuple[int, int, int, int]]
     return found  # type: ignore[return-value]
 
 
-def _dihedral(tile: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def dihedral(tile: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     turned = np.rot90(tile, int(rng.integers(4)))
     return turned[:, ::-1] if rng.random() < 0.5 else turned

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import platform
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +20,10 @@ import yaml
 from accelerate import Accelerator
 from conditions import box_averaged, known_pixels, masked
 from diffusers import DPMSolverMultistepScheduler
+from loop import Loop
 from mini_data import TILE, MiniData
 from tokenizers import Tokenizer
-from train_mini import PowerEMA, draw_timesteps, v_loss
+from train_mini import draw_timesteps, v_loss
 
 from rsgeo import encoding
 from rsgeo.models.loading import load_module
@@ -88,7 +86,6 @@ def main() -> None:
     budget = float(args.minutes or config["minutes"])
     print(json.dumps(config, indent=1), flush=True)
 
-    accelerator = Accelerator(mixed_precision=args.mixed_precision)
     torch.manual_seed(config["seed"])
     data = MiniData(args.eurosat, args.ucmerced, config)
     codec = load_module(PatchCodec, args.base / "vae")
@@ -106,42 +103,13 @@ def main() -> None:
     print(f"ControlNet {sum(p.numel() for p in controlnet.parameters()) / 1e6:.2f} million parameters", flush=True)
 
     controlled = Controlled(unet, text_encoder, controlnet.train())
-    optimizer = torch.optim.AdamW(controlnet.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    ema = PowerEMA(controlnet, config["ema_width"])
-    step, minutes = 0, 0.0
-    state_file = args.out / "state.pt"
-    if state_file.is_file():
-        state = torch.load(state_file, weights_only=True, map_location="cpu")
-        controlnet.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.weights, step, minutes = state["ema"], state["step"], state["minutes"]
-        print(f"going on from step {step}, {minutes:.1f} min", flush=True)
-    model, optimizer = accelerator.prepare(controlled, optimizer)
-    device = accelerator.device
+    loop = Loop(Accelerator(mixed_precision=args.mixed_precision), controlled, controlnet, config, args.out)
+    device, process = loop.device, loop.accelerator.process_index
     codec.to(device)
-    ema.weights = {k: v.to(device) for k, v in ema.weights.items()}
-    args.out.mkdir(parents=True, exist_ok=True)
 
-    def checkpoint() -> None:
-        if not accelerator.is_main_process:
-            return
-        bare = accelerator.unwrap_model(model).controlnet
-        part = state_file.with_suffix(".part")
-        torch.save({"model": bare.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "step": step, "minutes": minutes}, part)
-        part.replace(state_file)
-        averaged = SatControlNet.from_config(bare.config)
-        averaged.load_state_dict({**bare.state_dict(), **ema.weights})
-        averaged.half().save_pretrained(args.out / "controlnet")
-        images = step * config["batch_size"] * accelerator.num_processes
-        facts = {"task": args.task, "step": step, "minutes": round(minutes, 1), "images": images, "machine": platform.machine(),
-                 "device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}  # fmt: skip
-        (args.out / "training.json").write_text(json.dumps(facts, indent=1))
-
-    start, base, saved, losses = time.monotonic(), minutes, minutes, []
-    mark = start
-    while minutes < budget:
-        batch = data.batch(config["batch_size"], process=accelerator.process_index, step=step)
-        rng = np.random.default_rng([config["seed"], accelerator.process_index, step, 1])
+    def loss(step: int) -> torch.Tensor:
+        batch = data.batch(config["batch_size"], process=process, step=step)
+        rng = np.random.default_rng([config["seed"], process, step, 1])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         seen, known = condition(args.task, batch.pixels, rng)
         timesteps = draw_timesteps(config["batch_size"], config, levels, generator)
@@ -153,35 +121,22 @@ def main() -> None:
         noise = torch.randn(latents.shape, generator=generator).to(device)
         alpha = alphas[timesteps].sqrt().float().view(-1, 1, 1, 1).to(device)
         sigma = (1 - alphas[timesteps]).sqrt().float().view(-1, 1, 1, 1).to(device)
-        with accelerator.autocast():
-            output = model(alpha * latents + sigma * noise, timesteps.to(device), ids, mask, metadata, torch.from_numpy(seen).to(device))
+        with loop.accelerator.autocast():
+            output = loop.model(alpha * latents + sigma * noise, timesteps.to(device), ids, mask, metadata, torch.from_numpy(seen).to(device))
         # What is known, cells or the mean colours of cells, is put right when a picture is made, so nothing has to be learned of it.
         wanted = 1 - wholly_known(torch.from_numpy(known).to(device), factor)
         error = (output.float() - (alpha * noise - sigma * latents)) * wanted
         if controlnet.config.keeps_means:
             error = codec.with_means(error, codec.means(torch.zeros_like(error)))
-        loss = v_loss(error, codec, config["border_weight"]) / wanted.mean().clamp_min(0.05)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(controlnet.parameters(), 1.0)
-        decay = min(1.0, (1 - minutes / budget) / (1 - config["decay_from"]))
-        for group in optimizer.param_groups:
-            group["lr"] = config["learning_rate"] * min(1.0, (step + 1) / config["warmup_steps"]) * decay
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        ema.update(accelerator.unwrap_model(model).controlnet, step)
-        losses.append(loss.item())
-        minutes = base + (time.monotonic() - start) / 60
-        if not math.isfinite(losses[-1]):
-            sys.exit(f"The loss is not finite at step {step}; lower the learning rate.")
-        if step % 100 == 0:
-            rate = config["batch_size"] * 100 / (time.monotonic() - mark)
-            mark = time.monotonic()
-            print(f"{minutes:7.1f} min  step {step:6d}  loss {np.mean(losses[-100:]):.4f}  {rate:6.1f} images/s", flush=True)
-        if minutes - saved >= config["checkpoint_minutes"]:
-            checkpoint()
-            saved = minutes
-    checkpoint()
+        return v_loss(error, codec, config["border_weight"]) / wanted.mean().clamp_min(0.05)
+
+    def kept() -> None:
+        averaged = SatControlNet.from_config(controlnet.config)
+        averaged.load_state_dict({**controlnet.state_dict(), **loop.ema.weights})
+        averaged.half().save_pretrained(args.out / "controlnet")
+        (args.out / "training.json").write_text(json.dumps({"task": args.task, **loop.facts()}, indent=1))
+
+    loop.run(budget, loss, kept)
 
 
 if __name__ == "__main__":

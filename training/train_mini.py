@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import platform
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from diffusers import DPMSolverMultistepScheduler
+from loop import Loop, PowerEMA
 from mini_data import MiniData
 from safetensors.torch import load_file
 from tokenizers import BertWordPieceTokenizer
@@ -43,22 +41,6 @@ class Denoiser(torch.nn.Module):
     def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, metadata: torch.Tensor) -> torch.Tensor:
         states, pooled = self.text_encoder(ids, mask)
         return self.unet(noisy, timesteps, states, metadata=metadata, text_embeds=pooled, encoder_attention_mask=mask, return_dict=False)[0]
-
-
-class PowerEMA:
-    """Average of the weights with a power-function profile (Karras et al. 2024, equation 3 and appendix C)."""
-
-    def __init__(self, model: torch.nn.Module, width: float) -> None:
-        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items() if v.is_floating_point()}
-        roots = np.roots([1, 7, 16 - width**-2, 12 - width**-2])
-        self.gamma = float(np.real(roots[np.isreal(roots)]).max())
-
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module, step: int) -> None:
-        beta = (1 - 1 / (step + 1)) ** (self.gamma + 1)
-        state = model.state_dict()
-        for key, average in self.weights.items():
-            average.lerp_(state[key], 1 - beta)
 
 
 def v_loss(error: torch.Tensor, codec: PatchCodec, border_weight: float) -> torch.Tensor:
@@ -139,7 +121,6 @@ def main() -> None:
     if args.dry_run:
         return
 
-    accelerator = Accelerator(mixed_precision=args.mixed_precision)
     torch.manual_seed(config["seed"])
     data = MiniData(args.eurosat, args.ucmerced, config)
     print(f"{len(data.eurosat.images)} EuroSAT tiles, {len(data.blocks)} blocks, {len(data.ucmerced.images)} UC Merced pictures", flush=True)
@@ -170,38 +151,13 @@ def main() -> None:
         for name, module in (("unet", unet), ("text_encoder", text_encoder)):
             start_from(module, load_file(args.init / name / "diffusion_pytorch_model.safetensors"))
         print(f"starting from {args.init}", flush=True)
-    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    ema = PowerEMA(denoiser, config["ema_width"])
-    step, minutes = 0, 0.0
-    state_file = args.out / "state.pt"
-    if state_file.is_file():
-        state = torch.load(state_file, weights_only=True, map_location="cpu")
-        denoiser.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.weights, step, minutes = state["ema"], state["step"], state["minutes"]
-        print(f"going on from step {step}, {minutes:.1f} min", flush=True)
-    model, optimizer = accelerator.prepare(denoiser, optimizer)
-    device = accelerator.device
+    loop = Loop(Accelerator(mixed_precision=args.mixed_precision), denoiser, denoiser, config, args.out)
+    device, process = loop.device, loop.accelerator.process_index
     codec.to(device)
-    ema.weights = {k: v.to(device) for k, v in ema.weights.items()}
-    args.out.mkdir(parents=True, exist_ok=True)
 
-    def checkpoint() -> None:
-        if not accelerator.is_main_process:
-            return
-        bare = accelerator.unwrap_model(model)
-        part = state_file.with_suffix(".part")
-        torch.save({"model": bare.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.weights, "step": step, "minutes": minutes}, part)
-        part.replace(state_file)
-        images = step * config["batch_size"] * accelerator.num_processes
-        facts = {"config": config, "step": step, "minutes": round(minutes, 1), "images": images, "init": origin, "machine": platform.machine(),
-                 "device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}  # fmt: skip
-        save(args.out / "model", bare, ema, codec, scheduler, facts)
-
-    start, base, saved, losses = time.monotonic(), minutes, minutes, []
-    while minutes < config["minutes"]:
-        batch = data.batch(config["batch_size"], process=accelerator.process_index, step=step)
-        generator = torch.Generator().manual_seed(hash((config["seed"], accelerator.process_index, step)) % 2**63)
+    def loss(step: int) -> torch.Tensor:
+        batch = data.batch(config["batch_size"], process=process, step=step)
+        generator = torch.Generator().manual_seed(hash((config["seed"], process, step)) % 2**63)
         timesteps = draw_timesteps(config["batch_size"], config, levels, generator)
         noise = torch.randn(config["batch_size"], *unet_shape(config), generator=generator).to(device)
         encoded = tokenizer.encode_batch(batch.captions)
@@ -211,31 +167,14 @@ def main() -> None:
         latents = codec.encode(torch.from_numpy(batch.pixels).to(device)).latent_dist.mean
         alpha = alphas[timesteps].sqrt().float().view(-1, 1, 1, 1).to(device)
         sigma = (1 - alphas[timesteps]).sqrt().float().view(-1, 1, 1, 1).to(device)
-        with accelerator.autocast():
-            output = model(alpha * latents + sigma * noise, timesteps.to(device), ids, mask, metadata)
-        loss = v_loss(output.float() - (alpha * noise - sigma * latents), codec, config["border_weight"])
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        done = minutes / config["minutes"]
-        decay = min(1.0, (1 - done) / (1 - config["decay_from"]))
-        for group in optimizer.param_groups:
-            group["lr"] = config["learning_rate"] * min(1.0, (step + 1) / config["warmup_steps"]) * decay
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        ema.update(accelerator.unwrap_model(model), step)
-        losses.append(loss.item())
-        minutes = base + (time.monotonic() - start) / 60
-        if not math.isfinite(losses[-1]):
-            sys.exit(f"The loss is not finite at step {step}; lower the learning rate.")
-        if step % 100 == 0:
-            rate = config["batch_size"] * 100 / max(1e-9, (time.monotonic() - getattr(main, "mark", start)))
-            main.mark = time.monotonic()  # type: ignore[attr-defined]
-            print(f"{minutes:7.1f} min  step {step:6d}  loss {np.mean(losses[-100:]):.4f}  {rate:6.1f} images/s", flush=True)
-        if minutes - saved >= config["checkpoint_minutes"]:
-            checkpoint()
-            saved = minutes
-    checkpoint()
+        with loop.accelerator.autocast():
+            output = loop.model(alpha * latents + sigma * noise, timesteps.to(device), ids, mask, metadata)
+        return v_loss(output.float() - (alpha * noise - sigma * latents), codec, config["border_weight"])
+
+    def kept() -> None:
+        save(args.out / "model", denoiser, loop.ema, codec, scheduler, {"config": config, **loop.facts(), "init": origin})
+
+    loop.run(config["minutes"], loss, kept)
 
 
 def unet_shape(config: dict[str, Any]) -> tuple[int, int, int]:

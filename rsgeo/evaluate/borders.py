@@ -1,4 +1,4 @@
-"""Whether borders show: of a codec's blocks within tiles, and of a lattice of windows within large pictures.
+"""Whether borders show: of a codec's blocks within tiles, of a lattice of windows within large pictures, and of what was made in an observed one.
 
 A gradient here is the mean absolute difference of neighbouring lines of pixels. It is never compared with that of just any other line: a
 blockwise codec, or pictures that were JPEG once, have higher ones at every fourth or eighth line anyway (SYNTHESIS.md 4.2b).
@@ -110,3 +110,31 @@ def profile(stretches: Array, block: int = 1, smooth: int = 5) -> Array:
     even = mean / level[phase]
     reach = smooth // 2
     return np.asarray(sum(np.roll(even, shift) for shift in range(-reach, reach + 1)) / (2 * reach + 1))
+
+
+def made_edge(pixels: NDArray[Any], made: NDArray[np.bool_], near: int = 8) -> tuple[float, float]:
+    """Gradient from observed to ``made`` pixels (height, width) of a picture (bands, height, width), as a ratio; 1 where no edge shows.
+
+    First over the mean of those within each of both, up to ``near`` pixels from the other along rows and columns; then over that within made ones.
+    """
+    across: list[Array] = []
+    within: dict[bool, list[Array]] = {True: [], False: []}
+    close = _wider(made, near) & _wider(~made, near)
+    for axis in (0, 1):
+        steps = np.abs(np.diff(pixels.astype(np.float64), axis=axis + 1)).mean(axis=0)
+        first, second = (np.take(made, range(start, made.shape[axis] - 1 + start), axis) for start in (0, 1))
+        at = np.take(close, range(made.shape[axis] - 1), axis)
+        across.append(steps[first != second])
+        for side in (True, False):
+            within[side].append(steps[at & (first == second) & (first == side)])
+    level = {side: np.concatenate(parts).mean() for side, parts in within.items()}
+    step = np.concatenate(across).mean()
+    return float(2 * step / (level[True] + level[False])), float(step / level[True])
+
+
+def _wider(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Where the mask is, or is up to ``reach`` pixels off along rows and columns."""
+    wide: NDArray[np.bool_] = np.pad(mask, reach)
+    for axis in (0, 1):
+        wide = np.asarray(np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis=axis).any(axis=-1))
+    return wide

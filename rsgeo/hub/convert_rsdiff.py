@@ -26,7 +26,8 @@ from rsgeo.hub import catalog, registry
 from rsgeo.hub.devices import pick_dtype
 from rsgeo.models.loading import fill, load_module
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
-from rsgeo.models.rsdiff_unet import CONFIGURATIONS, RSDiffUNet
+from rsgeo.models.rsdiff_configurations import CONFIGURATIONS
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 
 Which = Literal["ema", "online"]

@@ -33,6 +33,15 @@ class Schedule(_Part):
         """The most steps that a sampler may take."""
         return self.num_train_timesteps
 
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it."""
+        return SCHEDULERS
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone."""
+        return 1.0
+
 
 class LogSNRSchedule(_Part):
     """A schedule in continuous time (`rsgeo.models.log_snr_scheduler`), 1 being noise alone: its name, the time at which few steps start, and that of
@@ -47,6 +56,15 @@ class LogSNRSchedule(_Part):
     def most_steps(self) -> int:
         """The most steps that a sampler may take: as many as the original does."""
         return 1000
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it."""
+        return CASCADE_SCHEDULERS
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone: where few deterministic steps do best, or as the original does."""
+        return 1.0 if scheduler == "ancestral" else self.start_time
 
 
 class Stage(_Part):
@@ -173,11 +191,6 @@ class CatalogRecord(_Part):
         if len({value is None for value in (self.gsd_native, self.gsd_min, self.gsd_max)}) > 1:
             raise ValueError("gsd_native, gsd_min and gsd_max must be given together")
         return self
-
-    @property
-    def schedulers(self) -> tuple[str, ...]:
-        """Those that can cover an area with the model."""
-        return CASCADE_SCHEDULERS if self.family == "cascade" else SCHEDULERS
 
     @property
     def levels(self) -> list[tuple[int, int]]:

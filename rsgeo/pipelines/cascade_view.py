@@ -93,9 +93,12 @@ class CascadeLevel:
         return Captions(*(torch.cat([getattr(one, part) for one in told]) for part in ("embeds", "mask", "keep")))
 
     def _encoded(self, prompt: str) -> Captions:
+        """One caption, filled up to the network's length: a batch's arithmetic must not depend on how long its captions are."""
         pipeline = self.pipeline
         if pipeline.text_encoder is not None:
-            return pipeline.captions(prompt)
+            told = pipeline.captions(prompt)
+            missing = int(self.unet.config.max_text_len) - told.embeds.shape[1]
+            return Captions(functional.pad(told.embeds, (0, 0, 0, missing)), functional.pad(told.mask, (0, missing)), told.keep)
         if prompt.strip():
             raise ModelError("The model has no text encoder to read a prompt; write it anew with rsgeo models convert --text-encoder.")
         nothing = torch.zeros(1, 1, int(self.unet.config.text_embed_dim), device=pipeline._execution_device)

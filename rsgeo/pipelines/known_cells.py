@@ -44,6 +44,14 @@ def whole_cells(known: torch.Tensor, factor: int) -> torch.Tensor:
     return functional.max_pool2d((~known).float(), factor) == 0
 
 
+def inner_cells(known: torch.Tensor, factor: int) -> torch.Tensor:
+    """True where all pixels of a cell and of the eight round it are ``known``, those beyond the edges taken to be; shapes as `whole_cells`.
+
+    Whoever holds only these lets the model paint both sides of an edge, and sees in the outer one what it got wrong.
+    """
+    return functional.max_pool2d((~whole_cells(known, factor)).float(), 3, stride=1, padding=1) == 0
+
+
 def noise_level(scheduler: Any, timestep: Any) -> tuple[float, float]:
     """alpha and sigma, alpha^2 + sigma^2 = 1, of what a network is given at ``timestep``.
 

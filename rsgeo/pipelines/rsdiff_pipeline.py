@@ -19,7 +19,8 @@ from torch.nn import functional
 import rsgeo.models.word_piece_encoder  # noqa: F401
 from rsgeo.errors import ModelError
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
-from rsgeo.models.rsdiff_unet import RSDiffUNet, TextConditions
+from rsgeo.models.rsdiff_text import TextConditions
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines import guidance, text
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
@@ -88,6 +89,24 @@ class RSDiffPipeline(DiffusionPipeline):
             tokenizer=tokenizer,
         )
         self.register_to_config(guidance_rule=guidance_rule, keep_parallel=keep_parallel)
+
+    def encode(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Captions through tokenizer and text encoder, T5's or that of rsgeo-mini: what the call takes as ``prompt_embeds`` and ``prompt_mask``.
+
+        The states (batch, tokens, width), 0 at padding, are as long as the longest caption; the mask (batch, tokens) is True at tokens, the end mark
+        being one. A caption that is longer than the stages read is cut, with a warning. An empty one is the end mark alone; only the call takes it
+        for no caption.
+
+        Raises:
+            ValueError: there is no text encoder, or one without a mask.
+        """
+        if self.text_encoder is None or self.tokenizer is None:
+            raise ValueError("this pipeline has no text encoder; give prompt_embeds, or load text_encoder and tokenizer")
+        limit = max(unet.config.max_text_len for unet in (self.base_unet, self.sr_unet) if unet is not None)
+        device = self._execution_device
+        embedded = text.encode(captions, self.tokenizer, self.text_encoder, limit, padding="longest", device=device)
+        assert embedded.mask is not None, "encoders without a mask refuse this padding"
+        return embedded.states, embedded.mask.bool()
 
     @torch.no_grad()
     def __call__(
@@ -246,9 +265,10 @@ class RSDiffPipeline(DiffusionPipeline):
             return output.float()
 
         if scale == 1.0:
-            return lambda sample, timestep: run(sample, timestep, wished, lowres)
+            read = unet.read_text(wished)
+            return lambda sample, timestep: run(sample, timestep, read, lowres)
         blank: TextConditions = unet.encode_text(captions.embeds, captions.mask, keep=False)
-        both = TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden]))
+        both = unet.read_text(TextConditions(torch.cat([wished.tokens, blank.tokens]), torch.cat([wished.hidden, blank.hidden])))
         twice = dict(lowres)
         if lowres:
             twice["lowres_sample"] = torch.cat([lowres["lowres_sample"]] * 2)
@@ -270,15 +290,8 @@ class RSDiffPipeline(DiffusionPipeline):
             embeds = embeds.to(device)
             shown = (embeds != 0).any(dim=-1) if mask is None else mask.to(device).bool()
             return Captions(embeds, shown, torch.ones(len(embeds), dtype=torch.bool, device=device))
-        if self.text_encoder is None or self.tokenizer is None:
-            raise ValueError("this pipeline has no text encoder; give prompt_embeds, or load text_encoder and tokenizer")
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-        limit = max(unet.config.max_text_len for unet in (self.base_unet, self.sr_unet) if unet is not None)
-        embedded = text.encode(prompts, self.tokenizer, self.text_encoder, limit=limit)
-        if embedded.mask is None:
-            raise ValueError(f"the cascade needs a text encoder with a mask, got {type(self.text_encoder).__name__}")
-        keep = torch.tensor([bool(caption.strip()) for caption in prompts], device=device)
-        return Captions(embedded.states.to(device), embedded.mask.to(device).bool(), keep)
+        captions = [prompt] if isinstance(prompt, str) else list(prompt or ())
+        return Captions(*self.encode(captions), torch.tensor([bool(caption.strip()) for caption in captions], device=device))
 
     def _inpainting(self, image: torch.Tensor | None, mask: torch.Tensor | None, resample_times: int, unet: Any) -> _Inpainting | None:
         if image is None or mask is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import CLIPTextModel, T5EncoderModel
@@ -37,20 +37,28 @@ def encode(
     text_encoder: Any,
     limit: int | None = None,
     *,
+    padding: Literal["max_length", "longest"] = "max_length",
     device: torch.device | None = None,
     clip_skip: int | None = None,
 ) -> PromptEmbeddings:
-    """Embed prompts, always padded to the tokenizer's full length, so that a prompt's embedding does not depend on its neighbours.
+    """Embed prompts, whatever the text encoder: CLIP's, T5's or `WordPieceEncoder`.
 
-    A prompt that is longer than the tokenizer takes, or than ``limit`` tokens, is cut, with a warning that says what was left out.
-    ``device`` is where the encoder computes, if that is not where its weights lie now. ``clip_skip`` last layers of a CLIP encoder are left out.
+    A prompt's embedding does not depend on its neighbours: padding is masked, or, CLIP's, always up to the full length. An end mark counts as a
+    token. A prompt that is longer than the tokenizer takes, or than ``limit`` tokens, is cut, with a warning that says what was left out.
+
+    Args:
+        padding: "max_length" is up to the most tokens a prompt may have, "longest" up to the longest of these prompts.
+        device: where the encoder computes, if that is not where its weights lie now.
+        clip_skip: how many last layers of a CLIP encoder are left out.
 
     Raises:
-        ValueError: ``clip_skip`` is given to another encoder, or is no number of its layers.
+        ValueError: ``clip_skip`` is given to another encoder, or is no number of its layers; or "longest" to one whose padding is attended to.
     """
+    if padding == "longest" and isinstance(text_encoder, CLIPTextModel):
+        raise ValueError("CLIP attends to its padding, which must be up to the full length; this needs a text encoder with a mask")
     lengths = (tokenizer.model_max_length, _capacity(text_encoder), limit)
     length = min(length for length in lengths if length is not None)
-    tokens = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    tokens = tokenizer(list(prompts), padding=padding, max_length=length, truncation=True, return_tensors="pt")
     for prompt in dict.fromkeys(prompts):
         _warn_if_cut(prompt, tokenizer, length)
     device = device or next(text_encoder.parameters()).device

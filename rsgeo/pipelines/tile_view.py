@@ -15,7 +15,7 @@ from rsgeo.errors import InputError
 from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
 from rsgeo.pipelines import schedulers, text
-from rsgeo.pipelines.known_cells import replace_known, whole_cells
+from rsgeo.pipelines.known_cells import inner_cells, replace_known
 from rsgeo.pipelines.sat_controlnet_pipeline import Control, SatControlNetPipeline
 from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
@@ -29,7 +29,7 @@ class Conditions:
     """What a batch of windows is made for.
 
     ``wish`` and, under guidance, ``blank`` are keyword arguments of the network. ``cells`` (window, channel, tile, tile) are the given pixels in
-    latents; ``given`` (window, 1, tile, tile) is True where all pixels of a cell are given. Both are None where nothing is.
+    latents; ``given`` (window, 1, tile, tile) is True where all pixels of a cell and of its neighbours are given. Both are None where nothing is.
     """
 
     wish: dict[str, Any]
@@ -116,9 +116,9 @@ class LatentLevel:
         return Conditions(wish, blank) if known is None else Conditions(wish, blank, *self._given(known))
 
     def _given(self, known: Sequence[Known]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The given pixels as cells, and which cells hold nothing else."""
+        """The given pixels as cells, and which of them the network is held to."""
         pixels, mask = self._arrays([(one.pixels, one.mask) for one in known])
-        return self.pipeline.encode(pixels), whole_cells(mask[:, None], self.scale)
+        return self.pipeline.encode(pixels), inner_cells(mask[:, None], self.scale)
 
     def _control(self, seen: Sequence[Seen] | None, known: Sequence[Known] | None) -> Control | None:
         """What the ControlNet reads: condition images, or given pixels with their mask.

@@ -275,13 +275,12 @@ def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler
     if not 0.0 <= guidance <= 100.0:
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
     scheduler = _first(ask.scheduler, base.scheduler if base else None, record.defaults.scheduler)
-    if scheduler not in record.schedulers:
+    if scheduler not in record.schedule.schedulers:
         whose = f"a cascade such as {record.name}" if record.family == "cascade" else "areas"
-        raise InputError(f"There is no scheduler {scheduler!r} for {whose}; use one of {', '.join(record.schedulers)}.")
+        raise InputError(f"There is no scheduler {scheduler!r} for {whose}; use one of {', '.join(record.schedule.schedulers)}.")
     of_cascade = {}
     if isinstance(record.schedule, LogSNRSchedule):
-        # The ancestral sampler takes the time it was made for; the deterministic one learns nothing from a first step out of noise alone.
-        start_time = 1.0 if scheduler == "ancestral" else record.schedule.start_time
+        start_time = record.schedule.start_of(scheduler)
         if base is not None and base.scheduler == scheduler:
             start_time = _first(base.start_time, start_time)
         kept = None if base is None else base.lowres_noise_level

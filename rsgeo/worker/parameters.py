@@ -53,7 +53,7 @@ def of_model(record: CatalogRecord) -> ModelDescription:
                 maximum=record.schedule.most_steps,
             ),
             Parameter(name="guidance_scale", type="number", default=usual.guidance_scale, minimum=0, maximum=100),
-            Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=record.schedulers),
+            Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=record.schedule.schedulers),
             Parameter(name="plan", type="choice", default="default", choices=tuple(PLANS)),
             Parameter(name="max_pixels", type="integer", default=Ask.max_pixels, minimum=1),
         ),

@@ -32,8 +32,8 @@ from rsgeo.data import packed
 from rsgeo.data.captions import caption
 from rsgeo.errors import RsgeoWarning
 from rsgeo.evaluate import judge
+from rsgeo.evaluate.borders import made_edge
 
-NEAR = 8
 CLOUDY, CLEAR = "S2_L2A_31UDS_20180416T105619", "S2_L2A_31UDS_20180419T110127"
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -46,30 +46,6 @@ def write(path: Path, pixels: NDArray[np.generic], place: rasterio.Affine, crs: 
     with rasterio.open(path, "w", driver="GTiff", dtype=pixels.dtype, crs=crs, transform=place, **shape, **rgb) as dataset:
         dataset.write(pixels)
     return path
-
-
-def near(mask: Mask, reach: int = NEAR) -> Mask:
-    """Where the mask is, or is up to ``reach`` pixels off along the axes."""
-    wide = np.pad(mask, reach)
-    for axis in (0, 1):
-        wide = np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis=axis).any(axis=-1)
-    return wide
-
-
-def edge_ratio(pixels: Picture, made: Mask) -> tuple[float, float]:
-    """Gradient from observed to made pixels over the mean of those within each of both, near the edge; and over that within made ones alone."""
-    across, within = [], {True: [], False: []}
-    close = near(made) & near(~made)
-    for axis in (0, 1):
-        steps = np.abs(np.diff(pixels.astype(np.float64), axis=axis + 1)).mean(axis=0)
-        first, second = (np.take(made, range(start, made.shape[axis] - 1 + start), axis) for start in (0, 1))
-        at = np.take(close, range(made.shape[axis] - 1), axis)
-        across.append(steps[first != second])
-        for side in (True, False):
-            within[side].append(steps[at & (first == second) & (first == side)])
-    level = {side: np.concatenate(parts).mean() for side, parts in within.items()}
-    step = np.concatenate(across).mean()
-    return float(2 * step / (level[True] + level[False])), float(step / level[True])
 
 
 def discs(height: int, width: int, number: int) -> Mask:
@@ -101,16 +77,16 @@ def edges(kind: str, rasters: list[Path], folder: Path, settings: dict[str, obje
         marks = write(folder / "marks.tif", mask[None].astype(np.uint8), place, crs)
         new = rsgeo.inpaint(path, mask=marks, seed=number, runtime=rsgeo.Runtime(keep_loaded=True), **settings).pixels[:3]
         assert np.array_equal(new[:, ~mask], old[:, ~mask])
-        inpainted.append(edge_ratio(new, mask))
-        before.append(edge_ratio(old, mask))
+        inpainted.append(made_edge(new, mask))
+        before.append(made_edge(old, mask))
         if last is not None:
-            pasted.append(edge_ratio(np.where(mask, last, old), mask))
+            pasted.append(made_edge(np.where(mask, last, old), mask))
         last = rsgeo.generate(like=path, seed=number, **{**settings, "model": None}).pixels
         (west, north), (east, south) = place * (-24, -24), place * (old.shape[2] + 24, old.shape[1] + 24)
         wide = rsgeo.extend(
             path, bounds=(west, south, east, north), aoi_crs=crs, seed=number, runtime=rsgeo.Runtime(keep_loaded=True), **settings
         ).pixels
-        extended.append(edge_ratio(wide[:3], wide[-1] == 1))
+        extended.append(made_edge(wide[:3], wide[-1] == 1))
     rows = {"inpainted": inpainted, "extended": extended, "as it was": before, "another world pasted": pasted}
     table_rows = []
     for name, values in rows.items():

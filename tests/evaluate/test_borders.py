@@ -90,3 +90,12 @@ def test_what_cannot_be_measured_is_said() -> None:
         borders.by_offset([lattice_picture(side=48)], [0], 1, 48)
     with pytest.raises(InputError, match="no interior"):
         borders.seam(np.ones((3, 4)), [0], block=4)
+
+
+def test_a_made_edge_is_measured_against_both_sides() -> None:
+    ramp = np.broadcast_to(np.arange(40.0) + np.arange(30.0)[:, None], (3, 30, 40)).copy()
+    made = np.zeros((30, 40), np.bool_)
+    made[:, 20:] = True
+    assert borders.made_edge(ramp, made) == pytest.approx((1, 1))
+    ramp[:, :, 20:] += 4
+    assert borders.made_edge(ramp, made) == pytest.approx((5, 5))

@@ -16,7 +16,7 @@ from transformers import T5Config, T5EncoderModel
 
 from rsgeo.errors import InputError, ModelError
 from rsgeo.hub.convert_rsdiff import configuration_of, convert_rsdiff, read_checkpoint, read_config
-from rsgeo.models.rsdiff_unet import CONFIGURATIONS
+from rsgeo.models.rsdiff_configurations import CONFIGURATIONS
 from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 
 GOLDEN = Path(__file__).parents[1] / "data" / "rsdiff"

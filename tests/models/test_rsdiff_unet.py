@@ -12,7 +12,9 @@ from accelerate import init_empty_weights
 from safetensors.torch import load_file
 
 from rsgeo.models.loading import load_module
-from rsgeo.models.rsdiff_unet import CONFIGURATIONS, RSDiffUNet
+from rsgeo.models.rsdiff_blocks import Block
+from rsgeo.models.rsdiff_configurations import CONFIGURATIONS
+from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines import guidance
 
 GOLDEN = Path(__file__).parents[1] / "data" / "rsdiff"
@@ -137,6 +139,7 @@ def test_text_that_was_encoded_before_gives_the_same(unets: dict[str, RSDiffUNet
     expected = unet(**arguments).sample
     text = unet.encode_text(arguments.pop("encoder_hidden_states"), arguments.pop("encoder_attention_mask"))
     assert torch.equal(unet(**arguments, encoder_hidden_states=text).sample, expected)
+    close(unet(**arguments, encoder_hidden_states=unet.read_text(text)).sample, expected, atol=1e-6)
 
 
 @torch.no_grad()
@@ -184,6 +187,17 @@ def test_a_fresh_network_gives_zeros_and_learns(golden: dict[str, dict[str, torc
     unet.zero_grad()
     unet(**inputs(golden[stage]), keep_text=KEEP_MIXED).sample.square().mean().backward()
     assert not [name for name, parameter in unet.named_parameters() if parameter.grad is None or not torch.isfinite(parameter.grad).all()]
+
+
+def test_gradients_of_a_block_that_works_in_place() -> None:
+    torch.manual_seed(0)
+    block = Block(3, 2).double()
+    x, scale, shift = (torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((2, 3, 4, 5), (2, 3, 1, 1), (2, 3, 1, 1)))
+    assert torch.autograd.gradcheck(lambda *values: block(values[0], values[1:]), (x, scale, shift))
+    before = x.detach().clone()
+    block(x, (scale, shift)).sum().backward()
+    assert torch.equal(x, before)
+    assert block.norm.gamma.grad is not None and block.norm.gamma.grad.any()
 
 
 def test_fresh_pixels_of_a_cell_are_equal() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler
-from tokenizers import BertWordPieceTokenizer
-from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
+from tokenizers import BertWordPieceTokenizer, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from rsgeo import encoding
 from rsgeo.models.loading import load_module
@@ -75,3 +75,17 @@ def mini() -> SatPipeline:
     pipeline = SatPipeline(codec.eval(), encoder.eval(), tokenizer, unet.eval(), scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture(scope="session")
+def t5() -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
+    """An encoder of T5's kind with random weights, and a tokenizer trained on a few captions."""
+    torch.manual_seed(0)
+    words = Tokenizer(models.Unigram())
+    words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    captions = ["many planes are parked in an airport .", "a river goes through a dense forest .", "there are some farmlands near the sea ."]
+    words.train_from_iterator(captions, trainers.UnigramTrainer(vocab_size=80, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>"))
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    config = T5Config(vocab_size=words.get_vocab_size(), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    return T5EncoderModel(config).eval(), tokenizer

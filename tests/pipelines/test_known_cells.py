@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from rsgeo.pipelines.known_cells import replace_known, whole_cells
+from rsgeo.pipelines.known_cells import inner_cells, replace_known, whole_cells
 
 KINDS = ["epsilon", "v_prediction", "sample"]
 
@@ -63,3 +63,17 @@ def test_another_prediction_type_is_an_error() -> None:
     cells = torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match="got 'flow_prediction'"):
         replace_known(cells, cells, cells, torch.ones(1, 1, 2, 2, dtype=torch.bool), alpha=0.6, sigma=0.8, prediction_type="flow_prediction")
+
+
+def test_a_cell_is_inner_if_its_neighbours_are_whole_too() -> None:
+    known = torch.ones(2, 1, 12, 16, dtype=torch.bool)
+    known[0, 0, 1, 1] = known[1, 0, 11, 15] = False
+    inner = inner_cells(known, 4)
+    assert inner.shape == (2, 1, 3, 4)
+    assert (~inner[0, 0]).nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]] and (~inner[1, 0]).nonzero().tolist() == [
+        [1, 2],
+        [1, 3],
+        [2, 2],
+        [2, 3],
+    ]
+    assert inner_cells(torch.ones(1, 1, 8, 8, dtype=torch.bool), 4).all(), "what lies beyond the edges is taken to be known"

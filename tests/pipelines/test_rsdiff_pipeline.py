@@ -12,15 +12,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from rsgeo.errors import ModelError, RsgeoWarning
+from rsgeo.hub import catalog
 from rsgeo.models import log_snr_scheduler
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
 from rsgeo.models.rsdiff_unet import RSDiffUNet
+from rsgeo.models.word_piece_encoder import WordPieceEncoder
 from rsgeo.pipelines import rsdiff_pipeline
 from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
+from rsgeo.pipelines.sat_pipeline import SatPipeline
 
 GOLDEN = Path(__file__).parents[1] / "data" / "rsdiff"
 CASES = {case["case"]: case for case in json.loads((GOLDEN / "sampling" / "index.json").read_text()) if "stages" in case}
@@ -192,20 +194,6 @@ def test_images_as_bytes_are_cut_as_the_original_cuts_them(cascade: RSDiffPipeli
     assert np.array_equal(np.stack([np.asarray(picture) for picture in pictures]), (array * 255).astype(np.uint8))
 
 
-@pytest.fixture(scope="module")
-def t5() -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
-    """An encoder of T5's kind with random weights, and a tokenizer trained on a few captions."""
-    torch.manual_seed(0)
-    words = Tokenizer(models.Unigram())
-    words.pre_tokenizer = pre_tokenizers.Metaspace()
-    captions = ["many planes are parked in an airport .", "a river goes through a dense forest .", "there are some farmlands near the sea ."]
-    words.train_from_iterator(captions, trainers.UnigramTrainer(vocab_size=80, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>"))
-    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-    config = T5Config(vocab_size=words.get_vocab_size(), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    return T5EncoderModel(config).eval(), tokenizer
-
-
 def test_prompts_by_t5(t5: tuple[T5EncoderModel, PreTrainedTokenizerFast]) -> None:
     encoder, tokenizer = t5
     pipeline = tiny(text_encoder=encoder, tokenizer=tokenizer)
@@ -243,8 +231,48 @@ def test_save_and_load(t5: tuple[T5EncoderModel, PreTrainedTokenizerFast], tmp_p
     assert index["scheduler"] == ["rsgeo.models.log_snr_scheduler", "LogSNRScheduler"]
     loaded = RSDiffPipeline.from_pretrained(tmp_path)
     assert loaded.config.guidance_rule == "classic" and loaded.lowres_scheduler.config.schedule == "linear"
+    assert index["text_encoder"] == ["transformers", "T5EncoderModel"]
+    for ours, theirs in zip(pipeline.encode(["a river .", ""]), loaded.encode(["a river .", ""]), strict=True):
+        assert torch.equal(ours, theirs)
     settings = {"prompt": "a river .", "prompt_embeds": None, "prompt_mask": None, "guidance_scale": 2.0}
     torch.testing.assert_close(run(loaded, **settings), run(pipeline, **settings), rtol=0, atol=1e-5)
+
+
+def test_a_cascade_with_the_text_encoder_of_rsgeo_mini_is_saved_and_loaded(tmp_path: Path) -> None:
+    embedded = catalog.EMBEDDED / catalog.DEFAULT_MODEL
+    encoder = WordPieceEncoder.from_pretrained(embedded / "text_encoder")
+    torch.manual_seed(0)
+    text = {"text_embed_dim": encoder.config.dim, "max_text_len": encoder.config.max_length}
+    shape = {
+        "dim": 8,
+        "cond_dim": 16,
+        "dim_mults": (1, 2),
+        "layer_attns": (False, True),
+        "layer_cross_attns": (False, True),
+        "attn_heads": 2,
+        "attn_dim_head": 8,
+        **text,
+    }
+    pipeline = RSDiffPipeline(
+        RSDiffUNet(sample_size=8, **shape),
+        RSDiffUNet(sample_size=16, lowres_cond=True, **shape),
+        LogSNRScheduler(),
+        LogSNRScheduler("linear"),
+        encoder,
+        PreTrainedTokenizerFast.from_pretrained(embedded / "tokenizer"),
+    )
+    pipeline.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["text_encoder"] == ["rsgeo.models.word_piece_encoder", "WordPieceEncoder"]
+    loaded = RSDiffPipeline.from_pretrained(tmp_path)
+    captions = ["a river", "houses with gardens beside a motorway"]
+    embeds, mask = pipeline.encode(captions)
+    assert embeds.shape == (2, 8, encoder.config.dim) and mask.sum(dim=1).tolist() == [4, 8]
+    for ours, theirs in zip((embeds, mask), loaded.encode(captions), strict=True):
+        assert torch.equal(ours, theirs)
+    settings = {"prompt": captions, "prompt_embeds": None, "prompt_mask": None, "guidance_scale": 2.0}
+    torch.testing.assert_close(run(loaded, **settings), run(pipeline, **settings), rtol=0, atol=1e-5)
+    given = {"prompt_embeds": embeds, "prompt_mask": mask, "guidance_scale": 2.0}
+    assert torch.equal(run(pipeline, **given), run(pipeline, **settings))
 
 
 def test_one_stage_alone_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -275,6 +303,12 @@ def test_one_stage_alone_is_saved_and_loaded(tmp_path: Path) -> None:
 def test_arguments_that_do_not_go_together_are_errors(cascade: RSDiffPipeline, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(cascade, **settings)
+
+
+def test_a_text_encoder_without_a_mask_is_an_error(archive: SatPipeline) -> None:
+    pipeline = tiny(text_encoder=archive.text_encoder, tokenizer=archive.tokenizer)
+    with pytest.raises(ValueError, match="needs a text encoder with a mask"):
+        run(pipeline, prompt="a river", prompt_embeds=None, prompt_mask=None)
 
 
 def test_numbers_that_are_not_finite_are_an_error() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from rsgeo.errors import RsgeoWarning
 from rsgeo.pipelines import text
@@ -54,3 +55,53 @@ def test_a_long_prompt_for_clip(archive: SatPipeline) -> None:
 def test_a_tokenizer_without_a_limit_pads_to_what_the_encoder_takes(mini: SatPipeline) -> None:
     mini.tokenizer.model_max_length = int(1e30)
     assert mini.embed(["a forest"]).states.shape == (1, 8, 16)
+
+
+T5 = tuple[T5EncoderModel, PreTrainedTokenizerFast]
+CAPTIONS = ["a river .", "there are some farmlands near the sea .", ""]
+
+
+def by_t5(t5: T5, captions: list[str], limit: int | None = 256) -> tuple[torch.Tensor, torch.Tensor]:
+    embedded = text.encode(captions, t5[1], t5[0], limit, padding="longest")
+    assert embedded.mask is not None and embedded.pooled is None
+    return embedded.states, embedded.mask
+
+
+def test_t5_as_the_original(t5: T5) -> None:
+    """RSDiff's text: padded to the longest caption, the end mark a token, the states 0 at padding."""
+    tokens = t5[1](CAPTIONS, padding="longest", return_tensors="pt")
+    with torch.no_grad():
+        hidden = t5[0](tokens.input_ids, attention_mask=tokens.attention_mask)[0]
+    states, mask = by_t5(t5, CAPTIONS)
+    assert torch.equal(mask, tokens.attention_mask.float()) and torch.equal(states, hidden * mask[..., None])
+    lengths = mask.sum(dim=1).int().tolist()
+    assert lengths[1] == states.shape[1] > lengths[0] > lengths[2] == 1
+    assert [row[length - 1] for row, length in zip(tokens.input_ids.tolist(), lengths, strict=True)] == [t5[1].eos_token_id] * 3
+    assert (states[0, lengths[0] :] == 0).all() and (states[0, : lengths[0]] != 0).any(dim=-1).all()
+
+
+def test_the_batch_does_not_change_what_t5_says(t5: T5) -> None:
+    together, _ = by_t5(t5, CAPTIONS)
+    for row, caption in enumerate(CAPTIONS):
+        alone, mask = by_t5(t5, [caption])
+        assert mask.all()
+        torch.testing.assert_close(together[row : row + 1, : alone.shape[1]], alone, rtol=0, atol=1e-6)
+    full = text.encode(CAPTIONS, t5[1], t5[0], 64)
+    assert full.states.shape == (3, 64, 32)
+    torch.testing.assert_close(full.states[:, : together.shape[1]], together, rtol=0, atol=1e-6)
+
+
+def test_a_long_caption_for_t5_keeps_its_end_mark(t5: T5) -> None:
+    tokenizer, long = t5[1], "a river goes through a dense forest ."
+    ids = tokenizer(long).input_ids
+    with pytest.warns(RsgeoWarning, match=r"\(5 tokens\); it does not see '.*forest \.'"):
+        states, mask = by_t5(t5, [long, ""], limit=5)
+    assert states.shape == (2, 5, 32) and mask.tolist() == [[1] * 5, [1, 0, 0, 0, 0]]
+    with torch.no_grad():
+        cut = t5[0](torch.tensor([[*ids[:4], tokenizer.eos_token_id]]))[0]
+    torch.testing.assert_close(states[:1], cut, rtol=0, atol=1e-6)
+
+
+def test_clip_is_never_padded_to_the_longest(archive: SatPipeline) -> None:
+    with pytest.raises(ValueError, match="attends to its padding"):
+        text.encode(TEXTS, archive.tokenizer, archive.text_encoder, padding="longest")

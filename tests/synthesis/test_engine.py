@@ -528,11 +528,9 @@ def test_the_difference_at_given_pixels_fades_away_from_them():
     made = rng.normal(size=(3, 40, 50)).astype(np.float32)
     whole = feathered(made, difference, holes)
     part = feathered(made[:, 1:40, 2:50], difference[:, 1:40, 2:50], holes[1:40, 2:50])
-    assert np.array_equal(part[:, 16:-16, 16:-16], whole[:, 17:24, 18:34])
-    # What a model made in quite another colour comes up to the given pixels in theirs, and is itself farther off.
-    # So too where it made the given ones themselves right.
+    assert np.array_equal(part[:, 8:-8, 8:-8], whole[:, 9:32, 10:42])
+    # What a model made in quite another colour, the given pixels too, comes up to theirs, and is itself farther off.
     made, known = made * np.float32(0.1) + 2, np.where(given, difference * np.float32(0.1) - 1, np.float32(0))
-    for right in (False, True):
-        other = feathered(np.where(given & right, known, made), known, given)
-        means = other.mean(axis=(0, 1))
-        assert abs(means[20] + 1) < 0.4 and means[20] < means[24] < means[27] < 2.1 and np.array_equal(other[:, :, 33:], made[:, :, 33:])
+    other = feathered(made, known, given)
+    means = other.mean(axis=(0, 1))
+    assert abs(means[20] + 1) < 0.4 and means[20] < means[24] < means[27] < 2.1 and np.array_equal(other[:, :, 33:], made[:, :, 33:])

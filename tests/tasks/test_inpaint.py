@@ -17,11 +17,13 @@ from rasterio.enums import ColorInterp
 import rsgeo
 from rsgeo.cli import main
 from rsgeo.errors import AreaError, InputError, OutputError, RsgeoWarning
+from rsgeo.evaluate.borders import made_edge
 from rsgeo.geo import provenance
 from rsgeo.request import Ask
 from rsgeo.tasks.inpaint import resolve_inpainting
 
 CRS = "EPSG:32633"
+DATA = Path(__file__).parents[1] / "data"
 QUICK = {"num_inference_steps": 2, "guidance_scale": 1.0}
 NORTH_UP = rasterio.Affine(10, 0, 500_003, 0, -10, 5_100_001)
 TURNED = rasterio.Affine(8.66, 5.0, 500_003, 5.0, -8.66, 5_100_001)
@@ -227,6 +229,32 @@ def test_a_controlnet_sees_the_given_pixels_and_makes_one_world(raster: Make, co
     assert not np.array_equal(plain[:3], one[:3]) and np.array_equal(plain[:3, :30, :40], one[:3, :30, :40])
 
 
+def test_no_edge_shows_round_what_is_made_in_a_real_picture(tmp_path: Path) -> None:
+    """The gradient across it is at most 1.15 times those beside it, whatever blocks of the codec the mask cuts."""
+    tiles = [np.asarray(Image.open(DATA / "eurosat" / f"{name}.webp").convert("RGB")) for name in ("Highway_775", "Residential_878", "Pasture_48")]
+    rows = [np.concatenate([tiles[first], tiles[second]], axis=1) for first, second in ((0, 1), (2, 0))]
+    old = np.concatenate(rows).transpose(2, 0, 1)
+    y, x = np.mgrid[:128, :128]
+    hole = (y - 61) ** 2 + (x - 66) ** 2 < 27**2
+    shape = {
+        "driver": "GTiff",
+        "width": 128,
+        "height": 128,
+        "dtype": "uint8",
+        "crs": CRS,
+        "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_100_000),
+    }
+    with rasterio.open(tmp_path / "old.tif", "w", count=3, photometric="RGB", **shape) as dataset:
+        dataset.write(old)
+    with rasterio.open(tmp_path / "hole.tif", "w", count=1, **shape) as dataset:
+        dataset.write(hole[None].astype(np.uint8))
+    for model in ("rsgeo-mini-inpaint", "rsgeo-mini"):
+        new = rsgeo.inpaint(tmp_path / "old.tif", mask=tmp_path / "hole.tif", model=model).pixels[:3]
+        assert np.array_equal(new[:, ~hole], old[:, ~hole])
+        assert made_edge(new, hole)[0] < 1.15, model
+    assert made_edge(np.where(hole, old[:, ::-1, ::-1], old), hole)[0] > 1.5, "another picture pasted in shows"
+
+
 def test_several_worlds_of_what_might_be_there(raster: Make, clouds: Make) -> None:
     source, mask = raster(names=("red", "green", "blue"), nodata=0), clouds()
     marked, old = numbers(mask)[0] != 0, numbers(source)
@@ -319,6 +347,18 @@ def test_a_real_raster_goes_on_beyond_its_edge(raster: Make, tmp_path: Path, tra
     part = twice.pixels[:, shift[1] : shift[1] + new.shape[1], shift[0] : shift[0] + new.shape[2]]
     valid = (new[:3] != 0).all(axis=0)
     assert twice.pixels.shape[0] == 4 and np.array_equal(part[:, valid], new[:, valid]) and (twice.pixels[3] == 1).sum() > generated.sum()
+
+
+def test_a_real_raster_goes_on_in_several_worlds(raster: Make) -> None:
+    source = raster(names=("red", "green", "blue"), nodata=0)
+    ask = {"bounds": (500_003, 5_099_601, 500_703, 5_100_001), "aoi_crs": CRS, **QUICK}
+    every = rsgeo.extend(source, samples=2, samples_as="all", seed=5, **ask)
+    made, old = every.pixels[-1] == 1, numbers(source)
+    assert 0.3 < made.mean() < 0.9 and every.pixels.shape[0] == 7
+    there = (old != 0).all(axis=0)
+    assert all(np.array_equal(every.pixels[first : first + 3, :30, :40][:, there], old[:, there]) for first in (0, 3))
+    alone = rsgeo.extend(source, seed=6, **ask)
+    assert np.array_equal(every.pixels[3:6], alone.pixels[:3]) and not np.array_equal(every.pixels[:3, made], alone.pixels[:3, made])
 
 
 def test_the_command_line_says_what_it_keeps(raster: Make, clouds: Make, tmp_path: Path) -> None:

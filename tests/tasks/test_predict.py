@@ -206,3 +206,9 @@ def test_another_number_of_images_than_in_training_is_said() -> None:
 def test_a_truth_of_another_date_is_said() -> None:
     with pytest.warns(RsgeoWarning, match="is of 2015-09-26, and 2013-01-01 is asked for"):
         resolve_prediction(REFERENCES, Ask(**{**QUICK, "date": "2013-01-01"}), truth=TRUTH)
+
+
+def test_several_worlds_of_another_date() -> None:
+    every = rsgeo.predict(REFERENCES, samples=2, samples_as="all", seed=5, runtime=CPU, **QUICK)
+    alone = rsgeo.predict(REFERENCES, seed=6, runtime=CPU, **QUICK)
+    assert every.pixels.shape[0] == 6 and np.array_equal(every.pixels[3:], alone.pixels) and not np.array_equal(every.pixels[:3], alone.pixels)
