@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from cascade_models import tiny_cascade
 
 from rsgeo.errors import ModelError
 from rsgeo.models import log_snr_scheduler
@@ -21,9 +20,6 @@ from rsgeo.pipelines.views import tile_model
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata
 from rsgeo.tilemodel import Coarser, Known
-
-sys.path.append(str(Path(__file__).parents[1] / "tasks"))
-from cascade_models import tiny_cascade
 
 STEPS = 4
 PROMPTS = ["a forest", ""]
