@@ -32,9 +32,13 @@ def read_captions(path: Path, *, split: str | None = None, column: str | None = 
     Raises:
         InputError: there is no such file, split or column, the file cannot be read, or it holds an empty caption or none.
     """
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give the name of a file with captions.") from error
+    if size is None:
         raise InputError(f"There is no file {path} with captions.")
-    if path.stat().st_size > LARGEST_FILE:
+    if size > LARGEST_FILE:
         raise InputError(f"{path} has more than {LARGEST_FILE // 2**20} MB, which is too large for captions.")
     if path.suffix.lower() not in (".csv", ".json"):
         if split is not None or column is not None:

@@ -65,14 +65,17 @@ class PictureFolder:
         Raises:
             OutputError: there is no place, or something else is there: no folder of samples, or, without ``overwrite``, samples of another request.
         """
-        if not self.path.exists():
-            if not self.path.parent.is_dir():
-                raise OutputError(f"The folder {self.path.parent} does not exist; make it first.")
-            return {}
-        if not self.path.is_dir():
-            raise OutputError(f"{self.path} is not a folder; choose another name.")
-        if all(_PART.fullmatch(path.name) for path in self.path.iterdir()):
-            return {}
+        try:
+            if not self.path.exists():
+                if not self.path.parent.is_dir():
+                    raise OutputError(f"The folder {self.path.parent} does not exist; make it first.")
+                return {}
+            if not self.path.is_dir():
+                raise OutputError(f"{self.path} is not a folder; choose another name.")
+            if all(_PART.fullmatch(path.name) for path in self.path.iterdir()):
+                return {}
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be used ({error.strerror}); choose another place.") from error
         stored = self._stored()
         if stored is None:
             raise OutputError(f"{self.path} holds other files; choose a new or an empty folder.")

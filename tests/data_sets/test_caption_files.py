@@ -66,6 +66,7 @@ def test_the_list_of_rsicd_reads_as_its_table(tmp_path: Path) -> None:
         ("a.csv", "", {}, "no column 'sent1'; it has none"),
         ("a.json", '{"images": [{}]}', {}, "is damaged"),
         ("a.json", "[" * 100_000, {}, "is damaged"),
+        ("a caption, not a file, " * 20, None, {}, "cannot be read .*give the name of a file with captions"),
         ("missing.txt", None, {}, "There is no file .*missing.txt with captions"),
     ],
 )

@@ -150,6 +150,8 @@ def test_places_that_are_no_place_for_samples(tmp_path: Path) -> None:
         folder_at(tmp_path / "no" / "out").check(overwrite=True)
     with pytest.raises(OutputError, match="is not a folder"):
         folder_at(tmp_path / "file").check(overwrite=True)
+    with pytest.raises(OutputError, match="cannot be used"):
+        folder_at(tmp_path / ("x" * 300)).check(overwrite=True)
     with pytest.raises(OutputError, match="holds other files"):
         folder_at(tmp_path).check(overwrite=True)
     for content in ("{}", "not JSON", '{"request": {}, "run": {}}', "[" * 200_000):
