@@ -88,8 +88,12 @@ def plan(
     compression: str = "DEFLATE",
     valid: Valid | None = None,
     wishes_at: WishesAt | None = None,
+    composite_bytes: int | None = None,
 ) -> SynthesisPlan:
-    """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph."""
+    """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph.
+
+    ``composite_bytes`` are those of a pixel, all bands, of a raster that what is made goes into: then the file holds data wherever the grid does.
+    """
     synthesis, grid = request.synthesis, request.grid
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
     worlds = len(request.worlds)
@@ -99,6 +103,7 @@ def plan(
     together = 1 if wishes_at is not None else BLOCKS_TOGETHER
     pace = 0.0 if machine.pace is None else machine.pace.seconds
     busy = _whole_batches(request, graph, rounds, together, machine.batch_size) * pace + pixels * _PIXEL_SECONDS
+    pixel_bytes, filled = (len(request.bands), pixels) if composite_bytes is None else (composite_bytes, grid.width * grid.height)
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
@@ -109,8 +114,8 @@ def plan(
         cost=total / (pixels / graph.scale**2 * bare_minimum(synthesis) * passes(request)),
         steady_cost=plan_cost(synthesis),
         halo_px=plan_halo(synthesis, graph.scale),
-        output_bytes=(len(request.bands) + 1) * grid.width * grid.height,
-        file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression] * len(request.bands) / BANDS),
+        output_bytes=(pixel_bytes + 1) * grid.width * grid.height,
+        file_bytes=_FILE_BYTES + round(filled * _BYTES_PER_PIXEL[compression] * pixel_bytes / BANDS),
         held_bytes=held,
         memory_bytes=machine.resting_bytes + _WRITING_BYTES + held,
         seconds=None if machine.pace is None else machine.start_seconds + worlds * busy,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rsgeo.geo import grid, raster
 from rsgeo.hub import calibration, catalog
 from rsgeo.hub.catalog import CatalogRecord
@@ -12,7 +14,7 @@ from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Graph
 from rsgeo.synthesis.lattice import corners
 from rsgeo.synthesis.plan import Machine, SynthesisPlan
-from rsgeo.tasks import making
+from rsgeo.tasks import composite, making
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
 
@@ -26,7 +28,7 @@ def plan(resolved: Resolved, runtime: Runtime | None = None, pieces: Graph | Non
 
     Raises InputError when its area holds no pixel.
     """
-    how = runtime or Runtime()
+    how, joined = runtime or Runtime(), composite.of(resolved)
     return plans.plan(
         resolved.request,
         pieces or making.graph(resolved),
@@ -35,6 +37,7 @@ def plan(resolved: Resolved, runtime: Runtime | None = None, pieces: Graph | Non
         compression=raster.cog_options(how.creation_options, bands=len(resolved.request.bands))["COMPRESS"],
         valid=making.valid_pixels(resolved),
         wishes_at=wishes_of(resolved.request, resolved.record.scale),
+        composite_bytes=None if joined is None else len(joined.layout.names) * np.dtype(joined.layout.dtype).itemsize,
     )
 
 
