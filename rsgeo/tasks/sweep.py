@@ -208,12 +208,12 @@ def _warn_of_unseen(field: str, labels: list[str], scenes: list[SceneMetadata], 
 def _pictures(ask: SweepAsk, scenes: list[SceneMetadata], sampler: Sampler, record: CatalogRecord, how: Runtime) -> NDArray[np.uint8]:
     """The picture of each value and seed, (value, seed, height, width, 3)."""
     from rsgeo.hub.load import kept_pipeline, load_pipeline
-    from rsgeo.pipelines.tile_view import LatentTileModel
+    from rsgeo.pipelines.views import tile_model
 
     report = how.progress or (lambda _: None)
     report(Progress("load", 0, 1))
     loaded = kept_pipeline if how.keep_loaded else load_pipeline
-    model = LatentTileModel(loaded(record.address, device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
+    model = tile_model(loaded(record.address, device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
     report(Progress("load", 1, 1))
     batch, total = how.batch_size or record.defaults.batch_size, len(scenes) * ask.samples
     side = record.tile * record.scale
