@@ -196,8 +196,9 @@ def test_what_the_model_is_told(tmp_path: Path) -> None:
     assert plain.request.scene.gsd is not None and plain.request.scene.gsd.value == 10 and plain.request.scene.lat is None
     told = rsgeo.sample(["a town"], tmp_path / "told", runtime=FP32, gsd=0.6, lon=10, lat=48, **QUICK)
     unknown = rsgeo.sample(["a town"], tmp_path / "unknown", runtime=FP32, gsd="unknown", **QUICK)
+    unwished = rsgeo.sample(["a town"], tmp_path / "unwished", runtime=FP32, negative_prompt="houses", **QUICK)
     assert unknown.request.scene.gsd is None
-    for one, other in [(plain, told), (plain, unknown), (told, unknown)]:
+    for one, other in [(plain, told), (plain, unknown), (told, unknown), (plain, unwished)]:
         assert np.abs(pixels(one) - pixels(other)).mean() > 0.5
     with pytest.warns(RsgeoWarning, match=r"it sees gsd 50\.0 as 20\.0, date 2021-07 as unknown"):
         rsgeo.sample(["a town"], tmp_path / "beyond", runtime=FP32, gsd=50, date="2021-07", **QUICK)
