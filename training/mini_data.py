@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rsgeo.data import captions, packed
 from rsgeo.scene import SceneMetadata, Value
@@ -140,6 +141,12 @@ def _blocks(images: list[packed.PackedImage]) -> list[tuple[int, int, int, int]]
     return found  # type: ignore[return-value]
 
 
+def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(height, width, 3) to (side, side, 3), bicubic, averaged where it shrinks."""
+    return pixels if pixels.shape[:2] == (side, side) else np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
 def dihedral(tile: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The tile in one of the eight positions of the square."""
     turned = np.rot90(tile, int(rng.integers(4)))
     return turned[:, ::-1] if rng.random() < 0.5 else turned

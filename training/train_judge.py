@@ -1,6 +1,7 @@
 """Train the judge that scores generated tiles: ``accelerate launch --cpu training/train_judge.py --eurosat DIR --out DIR``.
 
-It sees real EuroSAT tiles only (spatial split: train to learn, val to choose settings by, test once at the end) and never trains a generator.
+It sees real tiles only (train to learn, val to choose settings by, test once at the end) and never trains a generator: EuroSAT's, by its spatial
+split, or with ``--ucmerced DIR`` instead the pictures of UC Merced reduced to 64 px.
 The learning rate ends at zero, so the last epoch is kept. An average of the weights was tried and is behind it on val (0.882 against 0.901).
 The same command again goes on from the last finished epoch in ``--out``.
 """
@@ -12,6 +13,7 @@ import json
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,17 +21,35 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 from accelerate import Accelerator
+from mini_data import resized
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from rsgeo.data import packed
+from rsgeo.data.captions import UCMERCED
 from rsgeo.evaluate.judge import EUROSAT_CLASSES, Judge, load, look
 
 
-def tiles(root: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels (n, 64, 64, 3) and class indices (n,) of one part of the spatial split."""
-    images = packed.rows(root, lambda row: row["split_spatial"] == split)
-    return np.stack(list(packed.pixels(root, images))), np.array([EUROSAT_CLASSES.index(image.label) for image in images])
+@dataclass(frozen=True)
+class Source:
+    """A packed data set: the column of its split, the names of its classes, and how it is cited."""
+
+    split: str
+    classes: tuple[str, ...]
+    data: str
+
+
+SOURCES = {
+    "eurosat": Source("split_spatial", EUROSAT_CLASSES, "EuroSAT RGB (Helber et al. 2019, MIT), split_spatial, real tiles only"),
+    "ucmerced": Source("split_random", tuple(sorted(UCMERCED)), "UC Merced Land Use (Yang and Newsam 2010), split_random, real tiles only"),
+}
+
+
+def tiles(root: Path, split: str, source: Source = SOURCES["eurosat"]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pixels (n, 64, 64, 3) and class indices (n,) of one part of the split."""
+    images = packed.rows(root, lambda row: row[source.split] == split)
+    pixels = np.stack([resized(tile, 64) for tile in packed.pixels(root, images)])
+    return pixels, np.array([source.classes.index(image.label) for image in images])
 
 
 def turned(pixels: torch.Tensor) -> torch.Tensor:
@@ -54,8 +74,11 @@ def save(judge: Judge, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--eurosat", type=Path, required=True, help="folder of the packed EuroSAT")
+    folders = parser.add_mutually_exclusive_group(required=True)
+    folders.add_argument("--eurosat", type=Path, help="folder of the packed EuroSAT")
+    folders.add_argument("--ucmerced", type=Path, help="folder of the packed UC Merced")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--channels", type=int, nargs=4, default=[32, 64, 96, 128], help="the last ones are the features")
     parser.add_argument("--epochs", type=int, default=18)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
@@ -66,12 +89,13 @@ def main() -> None:
 
     accelerator = Accelerator(mixed_precision=args.mixed_precision)
     torch.manual_seed(args.seed)
-    train, labels = tiles(args.eurosat, "train")
-    val = tiles(args.eurosat, "val")
+    source, root = (SOURCES["eurosat"], args.eurosat) if args.eurosat else (SOURCES["ucmerced"], args.ucmerced)
+    train, labels = tiles(root, "train", source)
+    val = tiles(root, "val", source)
     pixels, targets = torch.from_numpy(train).permute(0, 3, 1, 2), torch.from_numpy(labels)
     print(f"{len(train)} tiles to learn from, {len(val[0])} to choose by", flush=True)
 
-    bare = Judge()
+    bare = Judge(tuple(args.channels), source.classes)
     optimizer = torch.optim.AdamW(bare.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
     steps = len(train) // args.batch_size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=args.epochs * steps, pct_start=0.2)
@@ -115,11 +139,11 @@ def main() -> None:
     save(bare, args.out)
     judge = load(args.out)
     facts = {
-        "arguments": {key: value for key, value in vars(args).items() if key not in ("eurosat", "out")},
-        "data": "EuroSAT RGB (Helber et al. 2019, MIT), split_spatial, real tiles only",
+        "arguments": {key: value for key, value in vars(args).items() if key not in ("eurosat", "ucmerced", "out")},
+        "data": source.data,
         "tiles": len(train),
         "val_accuracy": round(accuracy(judge, *val), 4),
-        "test_accuracy": round(accuracy(judge, *tiles(args.eurosat, "test")), 4),
+        "test_accuracy": round(accuracy(judge, *tiles(root, "test", source)), 4),
         "cpu_minutes": round(seconds / 60, 1),
         "machine": platform.machine(),
         "device": str(accelerator.device),

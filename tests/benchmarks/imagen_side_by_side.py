@@ -1,6 +1,6 @@
 """Does our cascade make the pictures of imagen-pytorch 2.1.0, the original's network and sampler, and how much faster is a step?
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/imagen_side_by_side.py [--work DIR] [--steps 2] [--rounds 2] [--compile] [--quick]
+    OMP_NUM_THREADS=1 python tests/benchmarks/imagen_side_by_side.py [--work DIR] [--steps 2] [--rounds 2] [--quick]
 
 The published configuration rsdiff1.5 (128 px, then 256 px) with random weights, guidance 4. The original runs in an environment of its own, which
 this script makes in DIR with pip (250 MB beside the torch that is here already; DIR is kept for the next run, a folder for the time being is
@@ -61,6 +61,11 @@ class Original:
         seconds = self._answer()["seconds"]
         return load_file(self.folder / "image.safetensors")["image"], seconds
 
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -73,13 +78,11 @@ class Original:
 class Ours:
     """The pipeline in one number type."""
 
-    def __init__(self, unets: dict[str, RSDiffUNet], dtype: torch.dtype, device: str, compiled: bool = False) -> None:
+    def __init__(self, unets: dict[str, RSDiffUNet], dtype: torch.dtype, device: str) -> None:
         mine = {stage: RSDiffUNet.from_config(unet.config) for stage, unet in unets.items()}
         for stage, unet in mine.items():
             unet.load_state_dict(unets[stage].state_dict())
             unet.eval().to(device, dtype)
-            if compiled:
-                unet.compile()
         self.pipeline = RSDiffPipeline(mine["base"], mine["sr"], LogSNRScheduler(), LogSNRScheduler("linear"))
         self.pipeline.set_progress_bar_config(disable=True)
         self.clock = Clock(device)
@@ -169,7 +172,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keeps the original's environment")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile, which needs a compiler and minutes of its own")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     small = {"dim": 16, "cond_dim": 16} if args.quick else {}
@@ -184,13 +186,12 @@ def main() -> None:
         machine = Machine(quick=args.quick)
         original = Original(python, folder)
         ours = {"fp32": Ours(unets, torch.float32, device), "bf16": Ours(unets, torch.bfloat16, device)}
-        if args.compile:
-            ours |= {f"{name}, compiled": Ours(unets, dtype, device, True) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
         rows, verdicts = [], []
         for stage in STAGES:
             found = measure(original, ours, stage, args.steps, args.rounds, inputs[stage])
             rows += found[0]
             verdicts += found[1]
+        original.end()
     print(table(["stage", "side", "s a step", "times as fast (each round)", "largest difference of the image", "mean difference"], rows))
     print("\n".join(["", *(f"* {verdict}" for verdict in verdicts)]))
     others = ", ".join(f"{name} {number}" for name, number in original.versions.items())

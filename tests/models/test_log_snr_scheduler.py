@@ -138,13 +138,25 @@ def sample_gaussian(count: int, **settings: Any) -> tuple[torch.Tensor, torch.Te
     return x, exact
 
 
-def test_the_deterministic_solver_is_of_second_order() -> None:
+@pytest.mark.parametrize("settings", [{}, {"timestep_spacing": "log_snr", "start_time": 0.99}])
+def test_the_deterministic_solver_is_of_second_order(settings: dict[str, Any]) -> None:
     errors = []
     for count in (25, 80, 160, 320):
-        got, exact = sample_gaussian(count)
+        got, exact = sample_gaussian(count, **settings)
         errors.append(float((got - exact).abs().max()))
     assert errors[0] < 0.01
     assert errors[2] < errors[1] / 3 and errors[3] < errors[2] / 3
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_steps_even_in_log_snr_begin_and_end_where_those_even_in_time_do(schedule: str) -> None:
+    in_time, even = (LogSNRScheduler(schedule, start_time=0.99, timestep_spacing=spacing) for spacing in ("time", "log_snr"))
+    for scheduler in (in_time, even):
+        scheduler.set_timesteps(25)
+    assert len(even.timesteps) == 25 and float(even.timesteps[0]) == pytest.approx(float(in_time.timesteps[0]))
+    end = float(even.log_snr(0.0))
+    steps = torch.diff(torch.cat([even.timesteps, torch.tensor([end])]))
+    close(steps, torch.full_like(steps, (end - float(even.timesteps[0])) / 25), rtol=1e-4)
 
 
 def test_the_deterministic_solver_begins_anew_where_a_step_is_left_out_or_the_steps_are_set_again() -> None:
@@ -176,7 +188,15 @@ def test_a_time_step_of_another_list_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"schedule": "sigmoid"}, {"prediction_type": "noise"}, {"algorithm_type": "ddim"}, {"start_time": 0.0}, {"start_time": 1.5}]
+    "settings",
+    [
+        {"schedule": "sigmoid"},
+        {"prediction_type": "noise"},
+        {"algorithm_type": "ddim"},
+        {"start_time": 0.0},
+        {"start_time": 1.5},
+        {"timestep_spacing": "karras"},
+    ],
 )
 def test_settings_that_cannot_be_are_errors(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be"):

@@ -15,12 +15,14 @@ import rasterio
 import rsgeo
 from rsgeo.errors import CancelledError, InputError, ModelError, RsgeoWarning
 from rsgeo.geo import provenance
+from rsgeo.hub import calibration, catalog
 from rsgeo.request import Ask, Request
 from rsgeo.runtime import Progress, Runtime
 from rsgeo.synthesis import blocks
 from rsgeo.synthesis.job import JobDir
 from rsgeo.tasks import generate, making, plan
 from rsgeo.tasks.resolve import resolve
+from rsgeo.worker.parameters import of_model
 
 PLACE: dict[str, Any] = {"aoi_crs": "EPSG:32633", "crs": "EPSG:32633", "gsd": "1", "prompt": "a forest", "seed": 3}
 BOUNDS = (500_000, 5_100_000, 500_110, 5_100_090)
@@ -158,6 +160,16 @@ class TestWork:
         assert len(found) == sum(planned.windows) and {feature["properties"]["level"] for feature in found} == {0, 1}
         wide = {level: _width(next(one for one in found if one["properties"]["level"] == level)) for level in (0, 1)}
         assert wide[0] == pytest.approx(wide[1], rel=1e-3)  # a window of each level shows the same ground
+
+    def test_a_machine_is_measured_over_both_levels(self, cascade: Path) -> None:
+        known = calibration.measure(catalog.find(str(cascade)), "cpu", start_seconds=1.0)
+        assert known.model_sha256 == catalog.model_sha256(catalog.find(str(cascade))) and 1e-6 < known.paces[0].seconds < 10
+
+    def test_other_programs_are_told_what_it_heeds(self, cascade: Path) -> None:
+        described = of_model(catalog.find(str(cascade)))
+        parameters = {parameter.name: parameter for parameter in described.parameters}
+        assert (described.gsd_native, described.gsd_min, described.gsd_max, described.tasks) == (None, None, None, ("generate",))
+        assert "negative_prompt" not in parameters and parameters["scheduler"].choices == ("ancestral", "dpmsolver++")
 
 
 def _width(feature: dict[str, Any]) -> float:
