@@ -265,7 +265,7 @@ class CaptionRequest(_Record):
     """Everything that determines the pictures that are made from captions, one each: equal requests give equal pictures.
 
     Picture ``index`` is made of ``captions[index]`` and the numbers of ``seed`` and its index alone. ``scene`` is what the model is told of each,
-    ``dtype`` what its network computes with. ``start_time`` is where a solver in continuous time starts, 1 being noise alone.
+    ``dtype`` what its network computes with.
     """
 
     schema_version: Literal[1] = 1
@@ -275,7 +275,6 @@ class CaptionRequest(_Record):
     negative_prompt: str = ""
     scene: SceneMetadata = SceneMetadata()
     sampler: Sampler
-    start_time: float = Field(default=1.0, gt=0, le=1)
     seed: int = Field(ge=0, lt=2**32)
     noise: Literal["torch-cpu/1"] = "torch-cpu/1"
     dtype: str

@@ -61,8 +61,10 @@ def view(pipeline: SatPipeline | RSDiffPipeline, request: CaptionRequest) -> Cap
     if pipeline.text_encoder is None:
         raise ModelError("This cascade has no text encoder, so it reads no captions; convert it again with --text-encoder.")
     own = pipeline.scheduler.config
-    pipeline.scheduler = LogSNRScheduler.from_config(own, algorithm_type=sampler.scheduler, start_time=request.start_time)
+    pipeline.scheduler = LogSNRScheduler.from_config(own, algorithm_type=sampler.scheduler, start_time=sampler.start_time or 1.0)
     stages = ["base"] if pipeline.sr_unet is None else ["base", "sr"]
+    if sampler.lowres_noise_level is not None:
+        settings["lowres_noise_level"] = sampler.lowres_noise_level
     return CaptionView(pipeline, request, {**settings, "stop_after": stages[-1]}, steps * len(stages))
 
 

@@ -91,7 +91,7 @@ def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: G
 
     Raises InputError for numbers that are out of range.
     """
-    sampler = _sampler(ask, stored, record)
+    sampler = sampler_of(ask, stored, record)
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     usual = {
@@ -266,7 +266,8 @@ def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
     return RequestedScene(date=date, cloud_cover_percent=cloud)
 
 
-def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
+def sampler_of(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
+    """The sampler that is asked for; what the ask leaves open is as in ``stored``, else the model's own. Raises InputError for what cannot be."""
     base = stored.sampler if stored and stored.model.name == record.name else None
     steps = _first(ask.num_inference_steps, base.num_inference_steps if base else None, record.defaults.num_inference_steps)
     guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
@@ -276,7 +277,7 @@ def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
     scheduler = _first(ask.scheduler, base.scheduler if base else None, record.defaults.scheduler)
     if scheduler not in record.schedule.schedulers:
-        whose = f"a cascade such as {record.name}" if record.family == "cascade" else "areas"
+        whose = f"a cascade such as {record.name}" if record.family == "cascade" else record.name
         raise InputError(f"There is no scheduler {scheduler!r} for {whose}; use one of {', '.join(record.schedule.schedulers)}.")
     of_cascade = {}
     if isinstance(record.schedule, LogSNRSchedule):

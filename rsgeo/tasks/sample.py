@@ -18,10 +18,11 @@ from rsgeo.geo import provenance
 from rsgeo.geo.picture_folder import MOST_IN_GRID, PictureFolder
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import CaptionRequest, ModelRecord, Sampler
+from rsgeo.request import Ask, CaptionRequest, ModelRecord
 from rsgeo.runtime import Progress, Runtime
 from rsgeo.scene import SceneMetadata
 from rsgeo.tasks import making, told
+from rsgeo.tasks.resolve import sampler_of
 from rsgeo.tasks.wished import UNKNOWN, value_of
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def sample(ask: SampleAsk, out: str | Path, runtime: Runtime | None = None) -> S
     how = runtime or Runtime()
     captions = _captions(ask)
     record = catalog.for_task("generate", ask.model)
-    sampler, scene = _sampler(ask, record), _scene(ask, record)
+    steps = Ask(num_inference_steps=ask.num_inference_steps, guidance_scale=ask.guidance_scale, scheduler=ask.scheduler)
+    sampler, scene = sampler_of(steps, None, record), _scene(ask, record)
     if ask.columns < 1:
         raise InputError(f"--cols must be 1 or more, got {ask.columns}.")
     if how.batch_size is not None and how.batch_size < 1:
@@ -96,7 +98,6 @@ def sample(ask: SampleAsk, out: str | Path, runtime: Runtime | None = None) -> S
         negative_prompt=ask.negative_prompt,
         scene=scene,
         sampler=sampler,
-        start_time=record.schedule.start_of(sampler.scheduler),
         seed=ask.seed,
         dtype=chosen.dtype,
     )
@@ -128,20 +129,6 @@ def _captions(ask: SampleAsk) -> list[str]:
     else:
         captions = caption_files.checked(ask.captions)
     return captions if ask.n is None else caption_files.draw(captions, ask.n, ask.seed)
-
-
-def _sampler(ask: SampleAsk, record: CatalogRecord) -> Sampler:
-    defaults = record.defaults
-    steps = defaults.num_inference_steps if ask.num_inference_steps is None else ask.num_inference_steps
-    guidance = defaults.guidance_scale if ask.guidance_scale is None else ask.guidance_scale
-    scheduler = defaults.scheduler if ask.scheduler is None else ask.scheduler
-    if not 1 <= steps <= record.schedule.most_steps:
-        raise InputError(f"--num-inference-steps must be from 1 to {record.schedule.most_steps}, got {steps}.")
-    if not 0.0 <= guidance <= 100.0:
-        raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
-    if scheduler not in record.schedule.schedulers:
-        raise InputError(f"There is no scheduler {scheduler!r} for {record.name}; use one of {', '.join(record.schedule.schedulers)}.")
-    return Sampler(scheduler=scheduler, num_inference_steps=steps, guidance_scale=guidance)
 
 
 def _scene(ask: SampleAsk, record: CatalogRecord) -> SceneMetadata:

@@ -62,7 +62,8 @@ def test_company_does_not_change_a_picture_of_a_cascade_with_t5(cascade: RSDiffP
 
 
 def test_a_cascade_starts_where_it_is_told(cascade: RSDiffPipeline) -> None:
-    view(cascade, request("dpmsolver++", start_time=0.9))
+    few = Sampler(scheduler="dpmsolver++", num_inference_steps=3, guidance_scale=3.0, start_time=0.9, lowres_noise_level=0.4)
+    assert view(cascade, request("dpmsolver++", sampler=few)).settings["lowres_noise_level"] == 0.4
     assert cascade.scheduler.config.start_time == 0.9 and cascade.scheduler.config.algorithm_type == "dpmsolver++"
     view(cascade, request("ancestral"))
     assert cascade.scheduler.config.start_time == 1.0 and cascade.scheduler.config.schedule == "cosine"

@@ -188,7 +188,7 @@ def test_a_cascade_starts_where_its_record_says(cascade: Path, tmp_path: Path) -
     few, original = (
         rsgeo.sample(["a river"], tmp_path / name, runtime=FP32, model=str(cascade), scheduler=name, **QUICK) for name in ("dpmsolver++", "ancestral")
     )
-    assert few.request.start_time < 1 == original.request.start_time
+    assert few.request.sampler.start_time < 1 == original.request.sampler.start_time
 
 
 def test_what_the_model_is_told(tmp_path: Path) -> None:
