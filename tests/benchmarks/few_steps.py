@@ -14,6 +14,7 @@ The pictures lie under ``RSGEO_SHARED_DATA`` (ucmerced), or the folder of --data
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -41,6 +42,8 @@ from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 
 TRAIN_JUDGE = Path(__file__).resolve().parents[2] / "training" / "train_judge.py"
 MARGIN = 1.05
+ANCESTRAL = {"algorithm_type": "ancestral", "timestep_spacing": "time", "start_time": 1.0}
+SOLVER = {"algorithm_type": "dpmsolver++", "timestep_spacing": "log_snr", "start_time": 0.995}
 Pictures = NDArray[np.uint8]
 
 
@@ -81,15 +84,24 @@ def gflop(pipeline: RSDiffPipeline) -> dict[str, float]:
 class Sampler:
     """Batches of pictures by one setting of the scheduler, kept in a folder."""
 
-    def __init__(self, pipeline: RSDiffPipeline, folder: Path, steps: int, scheduler: dict[str, Any]) -> None:
-        self.pipeline, self.folder, self.steps = pipeline, folder, steps
+    def __init__(
+        self, pipeline: RSDiffPipeline, weights: list[Path], folder: Path, settings: dict[str, Any], scheduler: dict[str, Any], batch_size: int
+    ) -> None:
+        self.pipeline, self.folder, self.settings = pipeline, folder, settings
         self.scheduler = LogSNRScheduler.from_config(pipeline.scheduler.config, **scheduler)
-        said = {"steps": steps, "scheduler": dict(self.scheduler.config), "dtype": str(pipeline.dtype), "threads": torch.get_num_threads()}
+        said = {
+            "weights": [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights],
+            **self.settings,
+            "batch_size": batch_size,
+            "scheduler": dict(self.scheduler.config),
+            "dtype": str(pipeline.dtype),
+            "threads": torch.get_num_threads(),
+        }
         text = json.dumps(said, indent=1, default=str) + "\n"
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "settings.json"
         if file.is_file() and file.read_text() != text:
-            raise SystemExit(f"{folder} holds pictures of other settings; take another --work")
+            raise SystemExit(f"{folder} holds pictures of other weights or settings; take another --work")
         file.write_text(text)
 
     def batch(self, number: int, captions: list[str]) -> None:
@@ -99,7 +111,7 @@ class Sampler:
         self.pipeline.scheduler = self.scheduler
         generator = torch.Generator().manual_seed(number)
         wall, cpu = time.perf_counter(), time.process_time()
-        images = self.pipeline(captions, num_inference_steps=self.steps, guidance_scale=1.0, generator=generator, output_type="pt").images
+        images = self.pipeline(captions, **self.settings, generator=generator, output_type="pt").images
         seconds = [time.perf_counter() - wall, time.process_time() - cpu]
         pixels = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         part = file.with_suffix(".part")
@@ -107,9 +119,9 @@ class Sampler:
             np.savez_compressed(stream, pixels=pixels, seconds=np.array(seconds))
         part.replace(file)
 
-    def all(self) -> tuple[Pictures, NDArray[np.float64]]:
-        """All pictures, and the seconds that they took: on the clock, and of the processor."""
-        parts = [np.load(file) for file in sorted(self.folder.glob("*.npz"))]
+    def first(self, batches: int) -> tuple[Pictures, NDArray[np.float64]]:
+        """The pictures of the first batches, and the seconds that they took: on the clock, and of the processor."""
+        parts = [np.load(self.folder / f"{number:04d}.npz") for number in range(batches)]
         return np.concatenate([part["pixels"] for part in parts]), np.sum([part["seconds"] for part in parts], axis=0)
 
 
@@ -122,6 +134,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--ancestral-steps", type=int, default=1000, help="250 may stand in where there is no GPU")
     parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument("--lowres-noise-level", type=float, default=0.05, help="time of the noise on what the second stage reads")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--solver", type=json.loads, default={}, metavar="JSON", help="further settings of the scheduler for the solver")
@@ -140,17 +153,25 @@ def main() -> None:
     real, names = read(options.data, options.images, pipeline.sr_unet.config.sample_size)
     judge = judge_of(options.work, options.data)
     samplers = {
-        "ancestral": Sampler(pipeline, options.work / "ancestral", options.ancestral_steps, {"algorithm_type": "ancestral"}),
-        "solver": Sampler(pipeline, options.work / "solver", options.steps, {"algorithm_type": "dpmsolver++", **options.solver}),
+        name: Sampler(
+            pipeline,
+            [options.pipeline / f"{stage}_unet" / "diffusion_pytorch_model.safetensors" for stage in work],
+            options.work / name,
+            {"num_inference_steps": steps, "guidance_scale": 1.0, "lowres_noise_level": options.lowres_noise_level},
+            scheduler,
+            options.batch_size,
+        )
+        for name, steps, scheduler in (("ancestral", options.ancestral_steps, ANCESTRAL), ("solver", options.steps, {**SOLVER, **options.solver}))
     }
     captions = [f"a satellite image of {names[i % len(names)]}" for i in range(options.images)]
-    for start in range(0, options.images, options.batch_size):
+    batches = [captions[start : start + options.batch_size] for start in range(0, options.images, options.batch_size)]
+    for number, batch in enumerate(batches):
         for sampler in samplers.values():
-            sampler.batch(start // options.batch_size, captions[start : start + options.batch_size])
-        print(f"\r{min(options.images, start + options.batch_size)} of {options.images}", end="", file=sys.stderr, flush=True)
+            sampler.batch(number, batch)
+        print(f"\r{number + 1} of {len(batches)} batches", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
 
-    made = {name: sampler.all() for name, sampler in samplers.items()}
+    made = {name: sampler.first(len(batches)) for name, sampler in samplers.items()}
     features = {name: look(judge, pixels)[0] for name, (pixels, _) in made.items()}
     of_real, half = look(judge, real)[0], options.images // 2
     distances = {name: frechet.distance(of_set, of_real) for name, of_set in features.items()}
@@ -161,9 +182,9 @@ def main() -> None:
     share = {name: np.mean(look(judge, pixels)[1] == np.arange(len(pixels)) % len(names)) for name, (pixels, _) in made.items()}
     right = float(np.mean(look(judge, real)[1] == np.arange(len(real)) % len(names)))
 
+    steps = {name: sampler.settings["num_inference_steps"] for name, sampler in samplers.items()}
     rows = [
-        (name, samplers[name].steps, f"{distances[name]:.3f}", f"{share[name]:.2f}", f"{seconds[name][0]:.0f}", f"{seconds[name][1]:.0f}")
-        for name in samplers
+        (name, steps[name], f"{distances[name]:.3f}", f"{share[name]:.2f}", f"{seconds[name][0]:.0f}", f"{seconds[name][1]:.0f}") for name in samplers
     ]
     print(table(["sampler", "steps a stage", "Frechet distance", "class recognised", "wall s", "CPU s"], rows))
     ratio = distances["solver"] / distances["ancestral"]
@@ -180,7 +201,7 @@ def main() -> None:
     )
     if options.out is not None:
         facts = {"frechet": distances, "halves": halves, "between_halves": between, "seconds": seconds, "gflop": work, "images": options.images}
-        options.out.write_text(json.dumps({**facts, "steps": {name: s.steps for name, s in samplers.items()}}, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps({**facts, "steps": steps}, indent=1) + "\n", encoding="utf-8")
     if options.sheet is not None:
         lines = [np.concatenate(list(pixels[:12]), axis=1) for pixels in (made["ancestral"][0], made["solver"][0], real)]
         sheet = Image.fromarray(np.concatenate(lines, axis=0))
