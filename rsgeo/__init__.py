@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rsgeo.runtime import Result as Result
     from rsgeo.runtime import Runtime as Runtime
     from rsgeo.scene import SceneMetadata as SceneMetadata
+    from rsgeo.tasks.sample import SampleResult as SampleResult
     from rsgeo.tasks.sweep import SweepResult as SweepResult
     from rsgeo.tasks.verify import verify as verify
 
@@ -33,6 +34,7 @@ __all__ = [
     "extend",
     "inpaint",
     "sweep",
+    "sample",
     "superres",
     "predict",
     "verify",
@@ -44,11 +46,13 @@ __all__ = [
     "Result",
     "SceneMetadata",
     "SweepResult",
+    "SampleResult",
     "__version__",
 ]
 
 _HOME = {
     "SweepResult": "rsgeo.tasks.sweep",
+    "SampleResult": "rsgeo.tasks.sample",
     "verify": "rsgeo.tasks.verify",
     "describe": "rsgeo.geo.info",
     "load_pipeline": "rsgeo.hub.load",
@@ -109,6 +113,18 @@ def sweep(field: str, values: Sequence[str | float], out: str | Path | None = No
     from rsgeo.tasks.sweep import sweep as task
 
     return task(SweepAsk(field, values, **asked), out, runtime)
+
+
+def sample(captions: str | Path | Sequence[str], out: str | Path, *, runtime: Runtime | None = None, **asked: Any) -> SampleResult:
+    """Make a picture of each caption, of a list or of a file (text, CSV, or RSICD's JSON), in the folder ``out``; the same call goes on with it.
+
+    ``asked`` are further fields of `rsgeo.tasks.sample.SampleAsk`, such as ``split``, ``n``, ``seed`` and ``model``. A picture is the same whatever
+    the batch size and whichever others are made. Raises `rsgeo.errors.RsgeoError`.
+    """
+    from rsgeo.tasks.sample import SampleAsk
+    from rsgeo.tasks.sample import sample as task
+
+    return task(SampleAsk(captions, **asked), out, runtime)
 
 
 def superres(references: str | Path | Sequence[str | Path], out: str | Path | None = None, *, runtime: Runtime | None = None, **asked: Any) -> Result:

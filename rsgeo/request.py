@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from rsgeo.scene import DateValue, Value
+from rsgeo.scene import DateValue, SceneMetadata, Value
 
 SCHEMA_VERSION = 1
 
@@ -71,14 +71,32 @@ class RequestedScene(_Record):
 SCHEDULERS = ("ddim", "dpmsolver++", "euler", "sde-dpmsolver++", "unipc")
 """Solvers that can be cut into phases: they keep no history across a phase border, or start it afresh (SYNTHESIS.md 5.3)."""
 
+CASCADE_SCHEDULERS = ("ancestral", "dpmsolver++")
+"""Those of cascades (`rsgeo.models.log_snr_scheduler`)."""
+
 
 class Sampler(_Record):
-    """How noise becomes a picture; ``scheduler`` is one of `SCHEDULERS`."""
+    """How noise becomes a picture; ``scheduler`` is one of `SCHEDULERS` or, of a cascade, of `CASCADE_SCHEDULERS`.
+
+    Of a cascade alone: ``start_time`` is where in time (1 is noise alone) sampling starts; ``lowres_noise_level`` the time of the noise that is put
+    on a level before the next finer one reads it (Saharia et al., Imagen, NeurIPS 2022, section 2.4: noise conditioning augmentation).
+    """
 
     scheduler: str
     num_inference_steps: int = Field(ge=1)
     guidance_scale: float = Field(ge=0)
     eta: float = Field(default=0.0, ge=0)
+    start_time: float | None = Field(default=None, gt=0, le=1)
+    lowres_noise_level: float | None = Field(default=None, ge=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_its_own(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A sampler of no cascade reads, and is hashed, as before there were any."""
+        fields: dict[str, Any] = serialise(self)
+        for name in ("start_time", "lowres_noise_level"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
+        return fields
 
 
 class PhaseRecord(_Record):
@@ -94,15 +112,40 @@ class PhaseRecord(_Record):
     shift: int = Field(ge=0)
 
 
+class LevelRecord(_Record):
+    """A level of a cascade: its GSD in that of the finest one, and its phases, whose windows are in its own cells.
+
+    The levels' lattices begin at the same place of the world, so that ``gsd_factor`` x ``gsd_factor`` cells of the finest level nest in one.
+    """
+
+    gsd_factor: int = Field(ge=1)
+    phases: tuple[PhaseRecord, ...] = Field(min_length=1)
+
+
 class Synthesis(_Record):
     """The plan by which windows cover the area.
 
-    ``plan`` is its name (`rsgeo.synthesis.phases.plan_named`); ``version`` changes whenever the same plan would give other pixels.
+    ``plan`` is its name (`rsgeo.synthesis.phases.plan_named`); ``version`` changes whenever the same plan would give other pixels. ``phases`` are
+    those of the finest level; ``coarser`` are the levels that a cascade runs before it, coarse to fine.
     """
 
     plan: str
     version: Literal[1] = 1
     phases: tuple[PhaseRecord, ...] = Field(min_length=1)
+    coarser: tuple[LevelRecord, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_levels_that_are_not(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The plan of a model of one level reads, and is hashed, as before there were others."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.coarser:
+            fields.pop("coarser", None)
+        return fields
+
+    @property
+    def levels(self) -> tuple[LevelRecord, ...]:
+        """All levels, coarse to fine."""
+        return (*self.coarser, LevelRecord(gsd_factor=1, phases=self.phases))
 
 
 MOST_GROWTH_PX = 256
@@ -216,6 +259,30 @@ class Request(_Record):
     def sha256(self) -> str:
         """SHA-256 (hex) of the canonical JSON in UTF-8."""
         return sha256_text(self.canonical_json())
+
+
+class CaptionRequest(_Record):
+    """Everything that determines the pictures that are made from captions, one each: equal requests give equal pictures.
+
+    Picture ``index`` is made of ``captions[index]`` and the numbers of ``seed`` and its index alone. ``scene`` is what the model is told of each,
+    ``dtype`` what its network computes with.
+    """
+
+    schema_version: Literal[1] = 1
+    task: Literal["sample"] = "sample"
+    model: ModelRecord
+    captions: tuple[str, ...] = Field(min_length=1)
+    negative_prompt: str = ""
+    scene: SceneMetadata = SceneMetadata()
+    sampler: Sampler
+    seed: int = Field(ge=0, lt=2**32)
+    noise: Literal["torch-cpu/1"] = "torch-cpu/1"
+    dtype: str
+
+    def of_picture(self, index: int) -> str:
+        """Canonical JSON of what determines one picture: what it says of itself."""
+        settings = self.model_dump(mode="json", exclude={"captions"})
+        return canonical_json({**settings, "index": index, "caption": self.captions[index]})
 
 
 @dataclass(frozen=True)

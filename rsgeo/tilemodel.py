@@ -42,6 +42,17 @@ class Known:
     mask: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class Coarser:
+    """What a batch of windows reads of the coarser level: its finished ``cells`` (window, channel, tile / ratio, tile / ratio) under each of them.
+
+    ``noise`` (window, channel, tile, tile) is standard normal and belongs to the world's cells, for whoever adds some to what is read.
+    """
+
+    cells: torch.Tensor
+    noise: torch.Tensor
+
+
 class Solver(Protocol):
     """One phase's walk down the noise levels; made fresh for each phase and batch, so that no history leaks."""
 
@@ -52,7 +63,8 @@ class Solver(Protocol):
 class Level(Protocol):
     """One resolution of a model.
 
-    ``tile``: window side in cells. ``scale``: pixels a cell. ``channels``: numbers a cell. ``gsd_factor``: GSD against the finest level.
+    ``tile``: window side in cells. ``scale``: pixels a cell, in the level's own GSD. ``channels``: numbers a cell. ``gsd_factor``: GSD against the
+    finest level, whose cells nest in those of all others; each level but the first reads the one before.
     ``stochastic``: whether the solver wants noise at each step. ``decoder_tile``/``decoder_stride`` in cells, None when `decode` is local (a pixel
     depends on its own cell only) and windows need no overlap to decode. ``noise_levels``: s = sigma/alpha before each step, descending; after
     the last step s is 0. ``conditioning_scale``: pixels for one pixel of the images that a window is shown, along one axis; 1 where it is shown none.
@@ -74,8 +86,9 @@ class Level(Protocol):
         scenes: Sequence[SceneMetadata],
         seen: Sequence[Seen] | None = None,
         known: Sequence[Known] | None = None,
+        coarser: Coarser | None = None,
     ) -> Any:
-        """What the network needs besides its cells of each window's wish, scene, images and given pixels; computed once a batch of windows.
+        """What the network needs besides its cells of each window's wish, scene, images, given pixels and coarser level; computed once a batch.
 
         `predict` then says of cells whose pixels are all ``known`` (side tile * scale) what makes a solver end at them.
         """

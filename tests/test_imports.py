@@ -41,7 +41,7 @@ def test_the_worker_says_hello_before_anything_heavy_is_loaded() -> None:
     assert loaded_by("import rsgeo.worker.serve, sys; assert not {'rasterio', 'geopandas', 'numpy'} & sys.modules.keys()") == ""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["generate", "--help"], ["info", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["generate", "--help"], ["sample", "--help"], ["info", "--help"]], ids=" ".join)
 def test_help_is_light(arguments: list[str]) -> None:
     assert command(*arguments) == ""
 

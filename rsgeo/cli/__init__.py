@@ -17,6 +17,7 @@ from rsgeo.cli.lazy import LazyGroup
         "superres": "rsgeo.cli.superres",
         "predict": "rsgeo.cli.predict",
         "plan": "rsgeo.cli.plan",
+        "sample": "rsgeo.cli.sample",
         "sweep": "rsgeo.cli.sweep",
         "info": "rsgeo.cli.info",
         "grid": "rsgeo.cli.grid",

@@ -21,11 +21,7 @@ from rsgeo.request import Ask
 @options.wish
 @options.bands
 @options.samples
-@options.machine
-@options.budget
-@options.cluster
-@options.writing
-@options.dry_run
+@options.running
 @click.argument("existing", type=click.Path(path_type=Path))
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(existing: Path, out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:

@@ -17,11 +17,7 @@ from rsgeo.request import Ask
 @options.wish
 @options.by_polygon
 @options.samples
-@options.machine
-@options.budget
-@options.cluster
-@options.writing
-@options.dry_run
+@options.running
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Make a synthetic, georeferenced image at OUT (a Cloud Optimized GeoTIFF).

@@ -29,11 +29,7 @@ from rsgeo.request import Ask
 @options.wish
 @options.samples
 @options.limits
-@options.machine
-@options.budget
-@options.cluster
-@options.writing
-@options.dry_run
+@options.running
 @click.argument("raster", type=click.Path(path_type=Path))
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(raster: Path, out: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:

@@ -110,14 +110,18 @@ writing = several(
     click.option("--copyright", "copyright_", metavar="TEXT", help="Written as the image's copyright."),
 )
 
+steps = several(
+    click.option("--num-inference-steps", type=int, metavar="N"),
+    click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain."),
+)
+
 conditioned_wish = several(
     click.option("--prompt", help="What shall be there; empty is whatever the model thinks fit."),
     click.option("--negative-prompt", help="What shall not be there."),
     click.option("--date", help="Date of the scene (YYYY-MM-DD or YYYY-MM)."),
     click.option("--cloud-cover", type=float, metavar="PERCENT"),
     click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it."),
-    click.option("--num-inference-steps", type=int, metavar="N"),
-    click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain."),
+    steps,
     click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc."),
     click.option(
         "--plan",
@@ -176,6 +180,13 @@ by_polygon = several(
     click.option("--prompt-map", metavar="JSON", help='What prompt each value of --prompt-field stands for, as {"value": "prompt"}.'),
     click.option("--prompt-layer", metavar="FILE", help="Vector file with --prompt-field; default all features of --aoi."),
 )
+
+
+running = several(machine, budget, cluster, writing, dry_run)
+"""How a command that makes a georeferenced file runs and writes."""
+
+by_references = several(images, part, vector, limits, conditioned_wish, by_polygon, samples)
+"""What a command that is given rasters to work from wishes, and reads of them."""
 
 
 def take_runtime(values: dict[str, Any]) -> Runtime:

@@ -26,18 +26,8 @@ from rsgeo.request import Ask
     "--truth", type=click.Path(path_type=Path), metavar="FILE", help="An image of that date: the error is printed beside that of plain guesses."
 )
 @click.option("--gsd", metavar="METRES", help="Ground sample distance of the result; default that of the finest reference.")
-@options.images
-@options.part
-@options.vector
-@options.limits
-@options.conditioned_wish
-@options.by_polygon
-@options.samples
-@options.machine
-@options.budget
-@options.cluster
-@options.writing
-@options.dry_run
+@options.by_references
+@options.running
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(out: Path | None, references: tuple[Path, ...], truth: Path | None, dry_run: bool, quiet: bool, **values: Any) -> None:
     """Write the place of the references, as it may look at --date, to OUT. A picture, no forecast: compare it with --truth where you can.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rsgeo.runtime import Result
     from rsgeo.synthesis.plan import SynthesisPlan
     from rsgeo.tasks.resolve import Resolved
+    from rsgeo.tasks.sample import SampleResult
     from rsgeo.tasks.told import Told, ToldField
 
 _PLAIN_LINE_EVERY_S = 15.0
@@ -79,6 +80,25 @@ def result(resolved: Resolved, done: Result, preview: Path | None) -> str:
         partly = "PARTLY " if "observed" in done.bands[-1] else ""
         marks = f"{partly}SYNTHETIC (tags, XMP); the last of {len(done.bands)} bands says where: {done.bands[-1]}"
     return rows([*written, ("marked as", marks), *_request(resolved), ("run", machine), *_measured(done.report or {})])
+
+
+def samples(done: SampleResult) -> str:
+    """What was made of captions."""
+    request, facts = done.request, done.run
+    count, scene, sampler = len(request.captions), request.scene, request.sampler
+    there = count - done.made
+    gsd = "unknown" if scene.gsd is None else f"{scene.gsd.value:g} m"
+    return rows(
+        [
+            ("written", f"{count} pictures in {done.path}" + (f" ({there} of them were there)" if there else "")),
+            ("to look at", str(done.grid)),
+            ("marked as", "SYNTHETIC (XMP and text in each PNG)"),
+            ("model", f"{request.model.name} ({request.model.sha256[:12]})"),
+            ("gsd", gsd),
+            ("sampler", f"{sampler.scheduler}, {sampler.num_inference_steps} steps, guidance {sampler.guidance_scale:g}, seed {request.seed}"),
+            ("run", f"{facts['device']}, {facts['dtype']}, batch {facts['batch_size']}, {facts['threads']} threads"),
+        ]
+    )
 
 
 def _measured(report: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,18 +17,8 @@ from rsgeo.request import Ask
 @click.option(
     "--reference", "more", type=click.Path(path_type=Path), multiple=True, metavar="FILE", help="A further image of another date; repeatable."
 )
-@options.images
-@options.part
-@options.vector
-@options.limits
-@options.conditioned_wish
-@options.by_polygon
-@options.samples
-@options.machine
-@options.budget
-@options.cluster
-@options.writing
-@options.dry_run
+@options.by_references
+@options.running
 @click.argument("ref", type=click.Path(path_type=Path))
 @click.argument("out", type=options.OUTPUT, required=False)
 def command(ref: Path, out: Path | None, more: tuple[Path, ...], dry_run: bool, quiet: bool, **values: Any) -> None:

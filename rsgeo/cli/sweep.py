@@ -29,8 +29,7 @@ _FIELDS = click.Choice(["gsd", "date", "lon", "lat", "cloud_cover_percent"])
 @click.option("--date", help="Held (YYYY-MM-DD or YYYY-MM); default unknown.")
 @click.option("--cloud-cover", type=float, metavar="PERCENT", help="Held; default unknown.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the first picture of each value.")
-@click.option("--num-inference-steps", type=int, metavar="N")
-@click.option("--guidance-scale", type=float, metavar="X", help="How strictly to follow the wish; 1 is plain.")
+@options.steps
 @click.option("--model", default="rsgeo-mini", show_default=True, help="Name or folder of a model.")
 @options.machine
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")

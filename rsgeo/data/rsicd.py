@@ -82,6 +82,11 @@ def read_pixels(image: RsicdImage) -> NDArray[np.uint8]:
         raise InputError(f"The picture {image.filename} of RSICD cannot be read ({error}); fetch it again.") from error
 
 
+def read_captions(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Part and captions of each picture in a ``dataset_rsicd.json``, whether the pictures are there or not. Raises InputError if it is damaged."""
+    return [(_split_of(part, path), _five(captions, filename)) for filename, part, _, captions in _json_rows(path)]
+
+
 def normal_caption(caption: str) -> str:
     """A caption as the original wrote it: lower case, and a blank before the full stop."""
     text = caption.strip().lower()
@@ -155,8 +160,8 @@ def _of_mirror(root: Path, split: Split, files: list[Path]) -> list[RsicdImage]:
     return images
 
 
-def _split_of(name: str, root: Path) -> Split:
-    if name not in _SPLITS:
+def _split_of(name: Any, root: Path) -> Split:
+    if not isinstance(name, str) or name not in _SPLITS:
         raise InputError(f"RSICD in {root} has a part {name!r}; its parts are train, val (or valid) and test.")
     return _SPLITS[name]
 

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,10 +23,13 @@ from rsgeo.hub import catalog, places
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.hub.records import Condition
 from rsgeo.scene import SceneMetadata
-from rsgeo.tilemodel import Known, Level, Seen
+from rsgeo.tilemodel import Coarser, Known, Level, Seen
 
 if TYPE_CHECKING:
+    from rsgeo.pipelines.cascade_view import CascadeTileModel
     from rsgeo.pipelines.tile_view import LatentTileModel
+
+    BoundModel: TypeAlias = LatentTileModel | CascadeTileModel
 
 DTYPES = ("float32", "bfloat16")
 """What "auto" chooses from. float16 is never picked: it overflows, and few CPUs compute it."""
@@ -124,12 +127,12 @@ def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Cali
     import torch
 
     from rsgeo.hub.load import load_pipeline
-    from rsgeo.pipelines.tile_view import LatentTileModel
+    from rsgeo.pipelines.views import tile_model
     from rsgeo.request import Sampler
 
     settings = record.defaults
     sampler = Sampler(scheduler=settings.scheduler, num_inference_steps=settings.num_inference_steps, guidance_scale=settings.guidance_scale)
-    models = {dtype: LatentTileModel(load_pipeline(record.address, device=device, dtype=dtype), sampler) for dtype in DTYPES}
+    models = {dtype: tile_model(load_pipeline(record.address, device=device, dtype=dtype), sampler) for dtype in DTYPES}
     trials = {dtype: _Trial(model, record.condition, settings.batch_size) for dtype, model in models.items()}
     _race(trials.values())
     found = {dtype: trial.pace(dtype) for dtype, trial in trials.items()}
@@ -149,16 +152,23 @@ def measure(record: CatalogRecord, device: str, *, start_seconds: float) -> Cali
 
 
 class _Trial:
-    """A batch through the network, again and again; the median counts, for a long run meets what slows some of them down as well."""
+    """A batch through the network, again and again; the median counts, for a long run meets what slows some of them down as well.
 
-    def __init__(self, model: LatentTileModel, condition: Condition | None, batch_size: int) -> None:
-        import torch
+    Of a cascade the mean of its levels counts: an area takes about as many evaluations of each.
+    """
 
-        self.model, self.level, self.batch_size = model, model.levels[0], batch_size
+    def __init__(self, model: BoundModel, condition: Condition | None, batch_size: int) -> None:
+        self.batch_size = batch_size
         self.on_gpu = model.pipeline.device.type == "cuda"
-        self.cells = model.to_device(torch.zeros(batch_size, self.level.channels, self.level.tile, self.level.tile).numpy())
-        images = {} if condition is None else _images(condition, self.level, batch_size)
-        self.conditions = self.level.conditions([""] * batch_size, [SceneMetadata()] * batch_size, **images)
+        self.evaluations = batch_size * len(model.levels) * (2 if model.levels[-1].sampler.guidance_scale > 1 else 1)
+        self.inputs: list[tuple[Level, Any, Any]] = []
+        before = None
+        for level in model.levels:
+            cells = model.to_device(np.zeros((batch_size, level.channels, level.tile, level.tile), np.float32))
+            images = {} if condition is None else _images(condition, level, batch_size)
+            coarser = None if before is None else Coarser(before, cells)
+            self.inputs.append((level, cells, level.conditions([""] * batch_size, [SceneMetadata()] * batch_size, coarser=coarser, **images)))
+            before = cells
         self.times: list[float] = []
         self.device_bytes = 0
 
@@ -176,14 +186,14 @@ class _Trial:
             torch.cuda.reset_peak_memory_stats()
         with torch.inference_mode():
             begin = time.perf_counter()
-            self.level.predict(self.cells, 0, self.conditions).sum().item()
+            for level, cells, conditions in self.inputs:
+                level.predict(cells, 0, conditions).sum().item()
             self.times.append(time.perf_counter() - begin)
         if self.on_gpu:
             self.device_bytes = max(self.device_bytes, torch.cuda.max_memory_allocated())
 
     def pace(self, dtype: str) -> Pace:
-        evaluations = self.batch_size * (2 if self.level.sampler.guidance_scale > 1 else 1)
-        seconds = statistics.median(self.times[1:] or self.times) / evaluations
+        seconds = statistics.median(self.times[1:] or self.times) / self.evaluations
         return Pace(dtype=dtype, batch_size=self.batch_size, seconds=seconds, device_bytes=self.device_bytes)
 
 
@@ -205,7 +215,7 @@ def _race(trials: Iterable[_Trial]) -> None:
             trial.run()
 
 
-def _larger(model: LatentTileModel, condition: Condition | None, last: Pace) -> Iterator[Pace]:
+def _larger(model: BoundModel, condition: Condition | None, last: Pace) -> Iterator[Pace]:
     """The pace at twice the batch, and twice that, as long as it pays."""
     for _ in range(_MOST_DOUBLINGS):
         if 2 * last.device_bytes > _free_device_bytes(model) or last.seconds * last.batch_size > _LONG_TRIAL_S:
@@ -219,7 +229,7 @@ def _larger(model: LatentTileModel, condition: Condition | None, last: Pace) -> 
         last = pace
 
 
-def _free_device_bytes(model: LatentTileModel) -> float:
+def _free_device_bytes(model: BoundModel) -> float:
     if model.pipeline.device.type != "cuda":
         return math.inf  # batches of a CPU stay small, for larger ones do not pay
     import torch

@@ -22,7 +22,7 @@ from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Task
 
 __all__ = [
     "DEFAULT_MODEL", "EMBEDDED", "CatalogRecord", "Task", "about", "base_of", "default_for", "doing", "files_sha256", "find", "for_task",
-    "is_at_hand", "is_sound", "known", "layout_of", "model_sha256", "names", "record_of", "records",
+    "is_at_hand", "is_sound", "known", "layout_of", "model_sha256", "names", "of_archive", "published_as", "record_of", "records",
 ]  # fmt: skip
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "weights"
@@ -256,6 +256,11 @@ def _derived(there: Layout, base: str | None) -> CatalogRecord:
 def published_as(hub_id: str) -> str | None:
     """The name of the published record whose archive lies on the Hugging Face hub under that id."""
     return next((record.name for record in records() if record.archive is not None and record.archive.hub_id == hub_id), None)
+
+
+def of_archive(name: str) -> CatalogRecord | None:
+    """The published record whose archive is a file of that name."""
+    return next((record for record in records() if record.archive is not None and record.archive.name == name), None)
 
 
 def _of_published(folder: Path) -> CatalogRecord | None:

@@ -22,6 +22,7 @@ from accelerate import init_empty_weights
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from rsgeo.errors import InputError, ModelError, OutputError
+from rsgeo.hub import catalog, registry
 from rsgeo.hub.devices import pick_dtype
 from rsgeo.models.loading import fill, load_module
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
@@ -67,6 +68,8 @@ def convert_rsdiff(
 ) -> Converted:
     """Write the cascade of a training checkpoint to the new folder ``out``, from which `RSDiffPipeline.from_pretrained` reads it.
 
+    A file of the name and the sizes of a published one takes over what its record says, its licence among that.
+
     Args:
         checkpoint: a file with both stages, the base stage alone, or, with ``base``, the super-resolution stage alone.
         base: the file of the base run, from which the first stage is taken.
@@ -104,7 +107,7 @@ def convert_rsdiff(
         tokenizer=tokenizer,
         guidance_rule=rule,
     )
-    _save(pipeline, out)
+    _save(pipeline, out, checkpoint)
     settings = {stage: {key: value for key, value in unet.config.items() if not key.startswith("_")} for stage, unet in unets.items()}
     return Converted(out, settings, weights, ".".join(map(str, version)), rule, _steps(files["checkpoint"]))
 
@@ -308,11 +311,16 @@ def read_text_encoder(folder: Path, unets: Mapping[str, RSDiffUNet | None]) -> t
         raise ModelError(f"{folder} holds no tokenizer (tokenizer.json) for its text encoder; fetch the model again.") from error
 
 
-def _save(pipeline: RSDiffPipeline, out: Path) -> None:
+def _save(pipeline: RSDiffPipeline, out: Path, checkpoint: Path) -> None:
     part = out.with_name(f".{out.name[:32]}.{uuid.uuid4().hex[:8]}.part")
     try:
         part.mkdir()
         pipeline.save_pretrained(part, safe_serialization=True)
+        published = catalog.of_archive(checkpoint.name)
+        sides = [unet.config.sample_size for unet in (pipeline.base_unet, pipeline.sr_unet) if unet is not None]
+        if published is not None and [stage.tile for stage in published.stages] == sides:
+            written = published.model_copy(update={"archive": None, "files": None, "folder": part, "default_for": ()})
+            registry.write_record(written.model_copy(update={"sha256": catalog.files_sha256(written)}), part)
         part.rename(out)
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror or error}); choose another place.") from error

@@ -83,6 +83,8 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
         widths = [int(_config(layout, stage)["dim"]) for stage in there]
         nests = there[0] == STAGES[0] and all(sides[-1] % side == 0 for side in sides) and sides == sorted(set(sides))
         stages = [Stage(tile=side, gsd_factor=sides[-1] // side) for side in sides] if nests else [Stage(tile=sides[-1], gsd_factor=1)]
+        # A network that predicts noise says nothing of the clean picture at time 1, where the original samplers begin.
+        usual = 1.0 if scheduler.get("prediction_type", "epsilon") != "epsilon" else _START_TIME
         start_time = float(scheduler.get("start_time", 1.0))
         return CatalogRecord(
             name=name,
@@ -96,7 +98,7 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
             stages=tuple(stages),
             window_bytes=max(_BYTES_A_WINDOW * side**2 * width for side, width in zip(sides, widths, strict=True)),
             trained_fields=(),
-            schedule=LogSNRSchedule(log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else _START_TIME),
+            schedule=LogSNRSchedule(log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else usual),
             defaults=Defaults(
                 scheduler="dpmsolver++",
                 num_inference_steps=_FEW_STEPS,

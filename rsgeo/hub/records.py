@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rsgeo.request import CASCADE_SCHEDULERS, SCHEDULERS
+
 Task = Literal["generate", "superres", "predict", "inpaint", "extend"]
 FieldName = Literal["place", "gsd", "date", "cloud_cover"]
 
@@ -31,17 +33,38 @@ class Schedule(_Part):
         """The most steps that a sampler may take."""
         return self.num_train_timesteps
 
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it."""
+        return SCHEDULERS
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone."""
+        return 1.0
+
 
 class LogSNRSchedule(_Part):
-    """A schedule in continuous time (`rsgeo.models.log_snr_scheduler`): its name, and the time at which sampling starts, 1 being noise alone."""
+    """A schedule in continuous time (`rsgeo.models.log_snr_scheduler`), 1 being noise alone: its name, the time at which few steps start, and that of
+    the noise on a stage before the next one reads it.
+    """
 
     log_snr: Literal["cosine", "linear"]
-    start_time: float = Field(default=1.0, gt=0, le=1)
+    start_time: float = Field(default=0.99, gt=0, le=1)
+    lowres_noise_level: float = Field(default=0.2, ge=0, le=1)
 
     @property
     def most_steps(self) -> int:
         """The most steps that a sampler may take: as many as the original does."""
         return 1000
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The names of the solvers that run it."""
+        return CASCADE_SCHEDULERS
+
+    def start_of(self, scheduler: str) -> float:
+        """The time at which a solver starts, 1 being noise alone: where few deterministic steps do best, or as the original does."""
+        return 1.0 if scheduler == "ancestral" else self.start_time
 
 
 class Stage(_Part):
@@ -168,6 +191,11 @@ class CatalogRecord(_Part):
         if len({value is None for value in (self.gsd_native, self.gsd_min, self.gsd_max)}) > 1:
             raise ValueError("gsd_native, gsd_min and gsd_max must be given together")
         return self
+
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """Tile and GSD factor of each level that covers an area, coarse to fine."""
+        return [(stage.tile, stage.gsd_factor) for stage in self.stages] or [(self.tile, 1)]
 
     @property
     def gsd_range(self) -> tuple[float, float] | None:

@@ -31,7 +31,9 @@ _STAGES = ("base", "sr")
 
 
 @dataclass(frozen=True)
-class _Captions:
+class Captions:
+    """What the stages are told of a batch of captions: (batch, tokens, width), True at tokens, and (batch,) whether there is a caption at all."""
+
     embeds: torch.Tensor
     mask: torch.Tensor
     keep: torch.Tensor
@@ -166,7 +168,7 @@ class RSDiffPipeline(DiffusionPipeline):
             raise ValueError("skip_steps needs image, and a run that starts at the base")
         if (inpaint_image is None) != (inpaint_mask is None):
             raise ValueError("inpaint_image and inpaint_mask go together")
-        captions = self._captions(prompt, prompt_embeds, prompt_mask)
+        captions = self.captions(prompt, prompt_embeds, prompt_mask)
         share = self.config.keep_parallel if keep_parallel is None else keep_parallel
         pixels = image
         for stage in stages:
@@ -195,7 +197,7 @@ class RSDiffPipeline(DiffusionPipeline):
         self,
         stage: str,
         unet: Any,
-        captions: _Captions,
+        captions: Captions,
         image: torch.Tensor | None,
         *,
         scale: float,
@@ -226,7 +228,7 @@ class RSDiffPipeline(DiffusionPipeline):
         sample = draw()
         if image is not None and not unet.config.lowres_cond:
             sample = sample + _pixels(image, batch, device)
-        predict = self._predictor(unet, captions, scale, rule, keep_parallel, lowres)
+        predict = self.predictor(unet, captions, scale, rule, keep_parallel, lowres)
 
         timesteps = self.scheduler.timesteps[skip_steps:]
         if len(timesteps) == 0:
@@ -249,10 +251,13 @@ class RSDiffPipeline(DiffusionPipeline):
             sample = torch.where(inpainting.keep, inpainting.picture, sample)
         return (sample.clamp(-1.0, 1.0) + 1.0) / 2.0
 
-    def _predictor(
-        self, unet: Any, captions: _Captions, scale: float, rule: str, keep_parallel: float, lowres: dict[str, Any]
+    def predictor(
+        self, unet: Any, captions: Captions, scale: float, rule: str, keep_parallel: float, lowres: dict[str, Any]
     ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """The network's guided output for a sample, in float32; both halves of guidance in one batch, their text encoded once."""
+        """The network's guided output for a sample and its log-SNR, in float32; both halves of guidance in one batch, their text encoded once.
+
+        ``lowres`` is what else the network of a later stage takes: ``lowres_sample`` and ``lowres_timestep``.
+        """
         wished: TextConditions = unet.encode_text(captions.embeds, captions.mask, captions.keep)
 
         def run(sample: torch.Tensor, timestep: torch.Tensor, conditions: TextConditions, extra: dict[str, Any]) -> torch.Tensor:
@@ -276,16 +281,17 @@ class RSDiffPipeline(DiffusionPipeline):
 
         return guided
 
-    def _captions(self, prompt: str | Sequence[str] | None, embeds: torch.Tensor | None, mask: torch.Tensor | None) -> _Captions:
+    def captions(self, prompt: str | Sequence[str] | None, embeds: torch.Tensor | None = None, mask: torch.Tensor | None = None) -> Captions:
+        """Captions, or embeddings of them, as the stages are told. Raises ValueError as a call does."""
         if (prompt is None) == (embeds is None):
             raise ValueError("give either prompt or prompt_embeds")
         device = self._execution_device
         if embeds is not None:
             embeds = embeds.to(device)
             shown = (embeds != 0).any(dim=-1) if mask is None else mask.to(device).bool()
-            return _Captions(embeds, shown, torch.ones(len(embeds), dtype=torch.bool, device=device))
+            return Captions(embeds, shown, torch.ones(len(embeds), dtype=torch.bool, device=device))
         captions = [prompt] if isinstance(prompt, str) else list(prompt or ())
-        return _Captions(*self.encode(captions), torch.tensor([bool(caption.strip()) for caption in captions], device=device))
+        return Captions(*self.encode(captions), torch.tensor([bool(caption.strip()) for caption in captions], device=device))
 
     def _inpainting(self, image: torch.Tensor | None, mask: torch.Tensor | None, resample_times: int, unet: Any) -> _Inpainting | None:
         if image is None or mask is None:

@@ -19,9 +19,10 @@ from transformers import PreTrainedTokenizerBase
 from rsgeo import encoding
 from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
+from rsgeo.pipelines.given import spread
 from rsgeo.pipelines.known_cells import noise_level
 from rsgeo.pipelines.known_means import hold_means, means_of
-from rsgeo.pipelines.sat_pipeline import SatPipeline, TextEncoder, UNet, Vae, spread
+from rsgeo.pipelines.sat_pipeline import SatPipeline, TextEncoder, UNet, Vae
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
 

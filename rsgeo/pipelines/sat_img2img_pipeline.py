@@ -9,7 +9,8 @@ import torch
 from diffusers import ImagePipelineOutput
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 
-from rsgeo.pipelines.sat_pipeline import Given, SatPipeline, check_size
+from rsgeo.pipelines.given import Given, check_size
+from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.scene import SceneMetadata
 
 _PICTURES = VaeImageProcessor(vae_scale_factor=1, do_convert_rgb=True)

@@ -10,8 +10,9 @@ import torch
 from diffusers import ImagePipelineOutput
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 
+from rsgeo.pipelines.given import Given, check_size, spread
 from rsgeo.pipelines.known_cells import whole_cells
-from rsgeo.pipelines.sat_pipeline import Given, SatPipeline, check_size, spread
+from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.scene import SceneMetadata
 
 _PICTURES = VaeImageProcessor(vae_scale_factor=1, do_normalize=False, do_convert_rgb=True)

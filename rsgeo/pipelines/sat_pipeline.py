@@ -8,9 +8,7 @@ module imports every module of `rsgeo.models` that may stand there. diffusers on
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -21,7 +19,6 @@ from diffusers.loaders import StableDiffusionLoraLoaderMixin, TextualInversionLo
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import scale_lora_layers, unscale_lora_layers
-from diffusers.utils.torch_utils import randn_tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from rsgeo import encoding
@@ -29,7 +26,8 @@ from rsgeo.errors import ModelError
 from rsgeo.models.patch_codec import PatchCodec
 from rsgeo.models.sat_unet import SatUNet
 from rsgeo.models.word_piece_encoder import WordPieceEncoder
-from rsgeo.pipelines import guidance, known_cells, text
+from rsgeo.pipelines import guidance, known_cells, steps, text
+from rsgeo.pipelines.given import Given, check_size, metadata_rows, noise_of
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.scene import SceneMetadata
 
@@ -42,27 +40,6 @@ TextEncoder: TypeAlias = CLIPTextModel | T5EncoderModel | WordPieceEncoder
 UNet: TypeAlias = SatUNet | UNet2DConditionModel
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]  # a diffusers `PipelineCallback` is one
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """A picture that denoising starts from, as latents."""
-
-    latents: torch.Tensor
-    """Clean, (batch or 1, channels, height, width), float32."""
-    strength: float = 1.0
-    """Share of the steps that are taken, above 0 to 1: how much of the picture is given up. With 1 the start is noise alone."""
-    known: torch.Tensor | None = None
-    """Where the cells stay: bool, (batch or 1, 1, height, width), or None for nowhere (`rsgeo.pipelines.known_cells`)."""
-
-    def for_batch(self, prompts: int, images: int = 1) -> Given:
-        """With one row for each of ``images`` pictures of each of the prompts.
-
-        Raises:
-            ValueError: there are neither one, nor as many as prompts, nor as many as pictures.
-        """
-        known = None if self.known is None else spread("masks", self.known, prompts, images)
-        return Given(spread("given pictures", self.latents, prompts, images), self.strength, known)
 
 
 class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoaderMixin, StableDiffusionLoraLoaderMixin):
@@ -274,7 +251,7 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         wished = self._texts("prompt", prompt, prompt_embeds, None, device, encoder)
         prompts = len(wished.states)
         batch = prompts * num_images_per_prompt
-        rows = self._metadata_rows(scenes, metadata, prompts, num_images_per_prompt, device)
+        rows = metadata_rows(self.unet, scenes, metadata, prompts, num_images_per_prompt, device) if self.reads_metadata else None
         if control is not None:
             control = control.for_batch(prompts, num_images_per_prompt)
         wish = self.condition(wished.repeated(num_images_per_prompt), rows, control)
@@ -285,11 +262,11 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         if cross_attention_kwargs is not None:
             wish["cross_attention_kwargs"] = cross_attention_kwargs
 
-        noise = self._noise(batch, height, width, device, generator, latents)
+        noise = noise_of(self._latent_shape(batch, height, width), latents, device, generator)
         given = None if given is None else given.for_batch(prompts, num_images_per_prompt)
-        times = self._set_timesteps(num_inference_steps, timesteps, sigmas, device, given)
-        cells = self._start(noise, times, given)
-        extra = self._step_arguments(generator, eta)
+        times = steps.set_timesteps(self.scheduler, num_inference_steps, timesteps, sigmas, device, given)
+        cells = steps.start(self.scheduler, noise, times, given)
+        extra = steps.step_arguments(self.scheduler, generator, eta)
         self._num_timesteps = len(times)
         for index, timestep in enumerate(self.progress_bar(times)):
             if self.interrupt:
@@ -340,112 +317,18 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
             raise ValueError(f"as many of {name} as prompts are needed, got {len(embedded.states)} for {count}")
         return embedded
 
-    def _metadata_rows(
-        self,
-        scenes: SceneMetadata | Sequence[SceneMetadata] | None,
-        metadata: torch.Tensor | Sequence[Any] | None,
-        prompts: int,
-        images: int,
-        device: torch.device,
-    ) -> torch.Tensor | None:
-        """One row a picture, of ``images`` pictures for each of the prompts."""
-        if not self.reads_metadata:
-            return None
-        if metadata is None:
-            listed = [scenes or SceneMetadata()] * prompts if scenes is None or isinstance(scenes, SceneMetadata) else scenes
-            if len(listed) not in (prompts, prompts * images):
-                raise ValueError(f"as many scenes as prompts are needed, got {len(listed)} for {prompts}")
-            rows = torch.from_numpy(encoding.encode(listed, self.unet.config.metadata_encoding)).to(device)
-            return spread("scenes", rows, prompts, images)
-        rows = torch.as_tensor(metadata, dtype=torch.float32, device=device)
-        numbers, shape = self.unet.num_metadata_values, tuple(rows.shape)
-        if len(shape) not in (1, 2) or shape[-1] != numbers:
-            raise ValueError(f"metadata must have shape {(prompts, numbers)} or {(numbers,)}, got {shape}")
-        return spread("rows of metadata", torch.atleast_2d(rows), prompts, images)
-
-    def _set_timesteps(
-        self, num_inference_steps: int, timesteps: Sequence[int] | None, sigmas: Sequence[float] | None, device: torch.device, given: Given | None
-    ) -> torch.Tensor:
-        """The scheduler's time steps, from where ``given`` says."""
-        own: dict[str, list[Any]] = {key: list(value) for key, value in {"timesteps": timesteps, "sigmas": sigmas}.items() if value is not None}
-        if len(own) == 2:
-            raise ValueError("give either timesteps or sigmas")
-        for key in own.keys() - inspect.signature(self.scheduler.set_timesteps).parameters.keys():
-            raise ValueError(f"{type(self.scheduler).__name__} takes no {key} of the caller's")
-        self.scheduler.set_timesteps(**own if own else {"num_inference_steps": num_inference_steps}, device=device)
-        times: torch.Tensor = self.scheduler.timesteps
-        if given is None:
-            return times
-        if not 0.0 < given.strength <= 1.0:
-            raise ValueError(f"strength must be above 0 and at most 1, got {given.strength}")
-        order = self.scheduler.order
-        steps = len(next(iter(own.values()))) if own else num_inference_steps
-        first = order * (steps - int(steps * given.strength))
-        if first >= len(times):
-            raise ValueError(f"strength {given.strength} leaves none of {steps} steps: raise either")
-        if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(first)
-        return times[first:]
-
-    def _noise(
-        self,
-        batch: int,
-        height: int | None,
-        width: int | None,
-        device: torch.device,
-        generator: torch.Generator | list[torch.Generator] | None,
-        noise: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Standard normal, for every cell."""
-        height, width = (side or self._tile_side() for side in (height, width))
-        factor = self.latent_factor
-        check_size(height, width, factor)
-        shape = (batch, self.unet.config.in_channels, height // factor, width // factor)
-        if noise is None:
-            noise = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
-        elif tuple(noise.shape) != shape:
-            raise ValueError(f"latents must have shape {shape}, got {tuple(noise.shape)}")
-        return noise.to(device, torch.float32)
-
-    def _start(self, noise: torch.Tensor, times: torch.Tensor, given: Given | None) -> torch.Tensor:
-        """Cells at the first of ``times``."""
-        if given is not None and given.latents.shape != noise.shape:
-            raise ValueError(f"given latents must have shape {tuple(noise.shape)}, got {tuple(given.latents.shape)}")
-        started: torch.Tensor
-        if given is None or given.strength == 1.0:
-            started = noise * self.scheduler.init_noise_sigma
-        else:
-            started = self.scheduler.add_noise(given.latents.to(noise), noise, times[:1].expand(len(noise)))
-        return started
-
     def _keep(self, output: torch.Tensor, scaled: torch.Tensor, timestep: Any, clean: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         alpha, sigma = known_cells.noise_level(self.scheduler, timestep)
         kind = self.scheduler.config.prediction_type
         return known_cells.replace_known(output, scaled, clean, known, alpha=alpha, sigma=sigma, prediction_type=kind)
 
+    def _latent_shape(self, batch: int, height: int | None, width: int | None) -> tuple[int, int, int, int]:
+        height, width = (side or self._tile_side() for side in (height, width))
+        factor = self.latent_factor
+        check_size(height, width, factor)
+        return batch, int(self.unet.config.in_channels), height // factor, width // factor
+
     def _tile_side(self) -> int:
         if self.unet.config.sample_size is None:
             raise ValueError("the model does not say how large its tile is: give height and width")
         return int(self.unet.config.sample_size) * self.latent_factor
-
-    def _step_arguments(self, generator: Any, eta: float) -> dict[str, Any]:
-        accepted = inspect.signature(self.scheduler.step).parameters
-        offered = {"generator": generator, "eta": eta}
-        return {key: value for key, value in offered.items() if key in accepted}
-
-
-def spread(what: str, rows: torch.Tensor, prompts: int, images: int = 1) -> torch.Tensor:
-    """``rows``, one for all, one a prompt or one a picture, as one for each of ``images`` pictures of each of the prompts.
-
-    Raises:
-        ValueError: they are otherwise many; the message calls them ``what``.
-    """
-    if len(rows) not in (1, prompts, prompts * images):
-        raise ValueError(f"as many {what} as prompts are needed, or one, got {len(rows)} for {prompts}")
-    return rows.repeat_interleave(prompts * images // len(rows), dim=0)
-
-
-def check_size(height: int, width: int, factor: int) -> None:
-    """Raises a ValueError if a size in pixels is no multiple of the latent factor."""
-    if height % factor or width % factor:
-        raise ValueError(f"height and width must be multiples of {factor}, got {height} and {width}")

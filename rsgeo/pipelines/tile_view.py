@@ -21,7 +21,7 @@ from rsgeo.pipelines.sat_pipeline import SatPipeline
 from rsgeo.pipelines.text import PromptEmbeddings
 from rsgeo.request import Sampler
 from rsgeo.scene import SceneMetadata
-from rsgeo.tilemodel import Known, Seen
+from rsgeo.tilemodel import Coarser, Known, Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,10 @@ class LatentLevel:
         scenes: Sequence[SceneMetadata],
         seen: Sequence[Seen] | None = None,
         known: Sequence[Known] | None = None,
+        coarser: Coarser | None = None,
     ) -> Conditions:
+        if coarser is not None:
+            raise ValueError("a latent model has one level and reads no coarser one")
         pipeline = self.pipeline
         wish = pipeline.condition(self._embed(prompts), pipeline.encode_metadata(scenes), self._control(seen, known))
         blank = None

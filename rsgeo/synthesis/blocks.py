@@ -1,29 +1,30 @@
 """Blocks: the pieces in which an area is computed, kept, resumed and sent to workers. Pure numbers.
 
-A stage is a phase, the decoder (where it has windows of its own) or, last, the picture. A block of a phase or decoder holds the windows
-whose first cell lies in its square of ``side`` x ``side`` world cells; a block of the picture holds the pixels of that square. The squares
-are anchored to the world like the windows, so that two areas share blocks; which windows a block holds depends on the area, what is in
-them does not (SYNTHESIS.md, S1).
+A stage is a phase, the decoder (where it has windows of its own) or, last, the picture; the phases of a cascade are those of its levels,
+coarse to fine. A block of a phase or decoder holds the windows whose first cell lies in its square of ``side`` x ``side`` world cells of the
+finest level; a block of the picture holds the pixels of that square. The squares are anchored to the world like the windows, so that two
+areas share blocks; which windows a block holds depends on the area, what is in them does not (SYNTHESIS.md, S1).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import AreaError
-from rsgeo.request import GridRecord, PhaseRecord
+from rsgeo.request import GridRecord, PhaseRecord, Synthesis
 from rsgeo.synthesis.lattice import Lattice, corners, windows_touching
 from rsgeo.synthesis.phases import lattice_of
 
 Valid = Callable[[int, int, int, int], NDArray[np.bool_]]
 """``valid(row0, col0, height, width)`` -> (height, width) bool, True where a pixel is wanted; (0, 0) is the grid's upper left pixel."""
 
+_NONE = np.empty((0, 2), np.int64)
 _SMALL = 9
 _SIDE_PX, _SIDE_TILES = 384, 3
 """A block is at least so large: fewer windows would not fill a batch, many more would cost memory and, after a power cut, time."""
@@ -40,10 +41,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """A lattice and the windows of it that must run: (n, 2) row and column index, row-major."""
+    """A lattice and the windows of it that must run: (n, 2) row and column index, row-major.
+
+    ``level`` counts from the finest, which is 0; the lattice is in cells of that level, each of which is ``factor`` of the finest along an axis.
+    Without a ``phase`` it is the decoder.
+    """
 
     lattice: Lattice
     windows: NDArray[np.int64]
+    level: int = 0
+    factor: int = 1
+    phase: PhaseRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Graph:
     def __init__(
         self,
         grid: GridRecord,
-        phases: Sequence[PhaseRecord],
+        synthesis: Synthesis,
         *,
         scale: int,
         decoder_tile: int | None = None,
@@ -75,24 +83,32 @@ class Graph:
         self.grid = grid
         self.scale = scale
         self.margin = margin
-        lattices = [lattice_of(phase) for phase in phases]
+        levels = synthesis.levels
+        plan = [
+            Stage(lattice_of(phase), _NONE, len(levels) - 1 - number, level.gsd_factor, phase)
+            for number, level in enumerate(levels)
+            for phase in level.phases
+        ]
         if decoder_tile is not None:
-            lattices.append(Lattice(decoder_tile, 3 * decoder_tile // 4 if decoder_stride is None else decoder_stride))
-        self.side = block_side(lattices[-1].tile, scale)
-        self.picture = len(lattices)
-        squares = Lattice(self.side, self.side)
-        last, pictures = wanted_windows(grid, scale, (lattices[-1], squares), valid)
+            plan.append(Stage(Lattice(decoder_tile, 3 * decoder_tile // 4 if decoder_stride is None else decoder_stride), _NONE))
+        self.side = block_side(plan[-1].lattice.tile, scale)
+        self.picture = len(plan)
+        squares, last = Lattice(self.side, self.side), plan[-1].lattice
+        windows, pictures = wanted_windows(grid, scale, (last, squares), valid)
         if not len(pictures):
             raise AreaError("The area covers no pixel of its grid; choose a finer resolution or a larger area.")
         if margin:
-            (last,) = wanted_windows(_grown(grid, margin * scale), scale, (lattices[-1],), _near(valid, grid, margin * scale))
-        windows = [last]
-        for lattice, reader in zip(lattices[-2::-1], lattices[:0:-1], strict=True):
-            windows.insert(0, windows_read(lattice, reader, windows[0]))
-        self.stages = tuple(Stage(lattice, found) for lattice, found in zip(lattices, windows, strict=True))
+            (windows,) = wanted_windows(_grown(grid, margin * scale), scale, (last,), _near(valid, grid, margin * scale))
+        stages = [replace(plan[-1], windows=windows)]
+        for stage in plan[-2::-1]:
+            # The first phase of a level covers all that its other ones do, so that it alone says what they read of the coarser level.
+            reader = stages[0]
+            found = windows_read(stage.lattice, reader.lattice.in_larger(stage.factor // reader.factor), reader.windows)
+            stages.insert(0, replace(stage, windows=found))
+        self.stages = tuple(stages)
         self._windows: dict[Block, NDArray[np.int64]] = {}
         for number, stage in enumerate(self.stages):
-            for (row, col), members in _grouped(corners(stage.lattice, stage.windows) // self.side, stage.windows):
+            for (row, col), members in _grouped(corners(stage.lattice, stage.windows) // (self.side // stage.factor), stage.windows):
                 self._windows[Block(number, row, col)] = members
         self.pictures = tuple(Block(self.picture, row, col) for row, col in pictures.tolist())
 
@@ -109,26 +125,47 @@ class Graph:
         yield from self._windows
         yield from self.pictures
 
+    def phase(self, block: Block) -> PhaseRecord | None:
+        """The phase whose windows a block holds; None for the decoder's and the picture's."""
+        return None if block.stage == self.picture else self.stages[block.stage].phase
+
+    def before(self, number: int) -> int | None:
+        """The stage whose cells the stage of that number goes on with; None for the first of a level."""
+        if number == self.picture:
+            return number - 1
+        return number - 1 if number and self.stages[number - 1].level == self.stages[number].level else None
+
+    def coarser(self, number: int) -> int | None:
+        """The stage whose cells condition the stage of that number: the last of the coarser level; None where there is none."""
+        if number == self.picture or self.stages[number].phase is None:
+            return None
+        level = self.stages[number].level + 1
+        return max((index for index, stage in enumerate(self.stages) if stage.level == level), default=None)
+
     def needs(self, block: Block) -> list[Block]:
-        """The blocks of the stage before that hold what ``block`` reads, row-major."""
-        if block.stage == 0:
-            return []
+        """The blocks that hold what ``block`` reads, by stage, row-major."""
+        return [need for stage in (self.coarser(block.stage), self.before(block.stage)) if stage is not None for need in self._under(block, stage)]
+
+    def _under(self, block: Block, number: int) -> list[Block]:
+        """The blocks of a stage whose windows touch the cells that ``block`` covers."""
+        stage = self.stages[number]
         if block.stage == self.picture:
             tops = np.array([[block.row, block.col]]) * self.side - self.margin
             size = self.side + 2 * self.margin
         else:
-            lattice = self.stages[block.stage].lattice
+            reader = self.stages[block.stage]
+            lattice = reader.lattice.in_larger(stage.factor // reader.factor)
             tops, size = corners(lattice, self.windows(block)), lattice.tile
-        before = self.stages[block.stage - 1].lattice
-        rows, cols = (self._squares(int(tops[:, axis].min()), int(tops[:, axis].max()) + size, before) for axis in (0, 1))
-        found = (Block(block.stage - 1, row, col) for row in rows for col in cols)
+        rows, cols = (self._squares(int(tops[:, axis].min()), int(tops[:, axis].max()) + size, stage) for axis in (0, 1))
+        found = (Block(number, row, col) for row in rows for col in cols)
         return [other for other in found if other in self._windows]
 
-    def _squares(self, start: int, stop: int, lattice: Lattice) -> range:
-        """Along one axis, the squares in which windows that touch cells [start, stop) begin."""
+    def _squares(self, start: int, stop: int, stage: Stage) -> range:
+        """Along one axis, the squares in which windows of a stage that touch its cells [start, stop) begin."""
+        lattice, side = stage.lattice, self.side // stage.factor
         touching = windows_touching(start, stop, lattice)
         first, last = (touching[end] * lattice.stride + lattice.shift for end in (0, -1))
-        return range(first // self.side, last // self.side + 1)
+        return range(first // side, last // side + 1)
 
     def pixels(self, block: Block) -> tuple[int, int, int, int]:
         """The part of the grid that a block of the picture covers: (row0, col0, height, width) in the grid's pixels."""
@@ -150,12 +187,12 @@ class Graph:
         side = self.side * self.scale
         for row in range(self.grid.row // side, -(-(self.grid.row + self.grid.height) // side)):
             pictures = by_row.get(row, ())
-            waves, wanted = [], [block for block in pictures if block not in have]
-            missing: list[list[Block]] = []
-            while wanted:
-                missing.append(wanted)
-                wanted = sorted({need for block in wanted for need in self.needs(block)} - have)
-            for blocks in reversed(missing):
+            waves: list[Wave] = []
+            missing: dict[int, set[Block]] = {self.picture: set(pictures) - have}
+            for stage in range(self.picture, 0, -1):
+                for need in {need for block in missing.get(stage, ()) for need in self.needs(block)} - have:
+                    missing.setdefault(need.stage, set()).add(need)
+            for blocks in (sorted(missing[stage]) for stage in sorted(missing) if missing[stage]):
                 readers.subtract(need for block in blocks for need in self.needs(block))
                 free = sorted({need for block in blocks for need in self.needs(block) if readers[need] == 0})
                 have.update(blocks)

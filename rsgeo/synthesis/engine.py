@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from rsgeo.errors import CancelledError, InputError, ModelError
-from rsgeo.request import PhaseRecord, Request
+from rsgeo.request import Request
 from rsgeo.runtime import Progress
 from rsgeo.scene import SceneMetadata
-from rsgeo.synthesis.blocks import Block, Graph, Valid, Wave
+from rsgeo.synthesis.blocks import Block, Graph, Stage, Valid, Wave
 from rsgeo.synthesis.feather import feathered
 from rsgeo.synthesis.lattice import Lattice, weight_2d, windows_touching
 from rsgeo.synthesis.noise import noise_normal
-from rsgeo.synthesis.phases import check_plan
+from rsgeo.synthesis.phases import check_levels
 from rsgeo.synthesis.plan import BANDS, BLOCKS_TOGETHER, evaluations, evaluations_of, passes
 from rsgeo.synthesis.store import MemoryStore, Store
 from rsgeo.synthesis.wishes import Wish, WishesAt
-from rsgeo.tilemodel import Known, Level, Seen, TileModel
+from rsgeo.tilemodel import Coarser, Known, Level, Seen, TileModel
 
 SceneAt = Callable[[NDArray[np.float64], NDArray[np.float64]], list[SceneMetadata]]
 """``scene_at(xs_px, ys_px)``: the scene at each place, in pixels from the grid's upper left corner; places may lie outside the grid."""
@@ -39,8 +39,8 @@ KnownIn = Callable[[int, int, int, int], Known]
 """``known_in(row, col, height, width)``: the given pixels of a rectangle of the world's pixels; they too are the same in every rectangle."""
 
 Array = NDArray[np.float32]
-Held = Mapping[tuple[int, int], Array]
-"""Finished windows of a stage by row and column index."""
+Held = Mapping[tuple[int, int, int], Array]
+"""Finished windows by stage, row and column index."""
 
 _UNIFORM = "The model gave a picture of one single colour; check its files, or try another prompt, seed or --dtype fp32."
 _MOST_UNIFORM_PX = 64  # a few pixels may honestly be all alike; more of them are a broken model
@@ -103,16 +103,17 @@ def _bands(pieces: Graph, store: Store, valid: Valid | None, compute: Callable[[
         yield Band(row0, pixels, mask)
 
 
-def level_of(model: TileModel, request: Request, pieces: Graph) -> Level:
-    """The model's only level, after checking that the request's phases walk through exactly its steps and the blocks are cut for it."""
-    if len(model.levels) != 1:
-        raise InputError(f"Models of {len(model.levels)} levels cannot be run yet; choose a model of one level.")
-    level, phases = model.levels[0], request.synthesis.phases
-    check_plan(phases, level.tile, len(level.noise_levels))
-    decoder = pieces.stages[-1].lattice.tile if pieces.picture > len(phases) else None
-    if (pieces.scale, decoder) != (level.scale, level.decoder_tile):
+def levels_of(model: TileModel, request: Request, pieces: Graph) -> tuple[Level, ...]:
+    """The model's levels, the finest first, after checking that the request's phases walk through their steps and the blocks are cut for them."""
+    levels = model.levels
+    check_levels(request.synthesis, [(level.tile, level.gsd_factor) for level in levels], request.sampler.num_inference_steps)
+    if any(len(level.noise_levels) != request.sampler.num_inference_steps for level in levels):
+        raise InputError("The plan's phases are not the sampler's steps; make a new request.")
+    finest = levels[-1]
+    decoder = pieces.stages[-1].lattice.tile if pieces.stages[-1].phase is None else None
+    if (pieces.scale, decoder) != (finest.scale, finest.decoder_tile):
         raise InputError("The model's record states another scale or decoder than its weights have; install the model again.")
-    return level
+    return levels[::-1]
 
 
 class Maker:
@@ -137,7 +138,7 @@ class Maker:
         valid: Valid | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.model, self.level, self.request, self.pieces = model, level_of(model, request, pieces), request, pieces
+        self.model, self.levels, self.request, self.pieces = model, levels_of(model, request, pieces), request, pieces
         self.batch_size, self.scene_at, self.wishes_at, self.valid, self.cancelled = batch_size, scene_at, wishes_at, valid, cancelled
         self.seen_at, self.known_in = seen_at, known_in
         self._report: Callable[[int], None] = _nobody
@@ -145,7 +146,7 @@ class Maker:
     def make(
         self, blocks: Sequence[Block], get: Callable[[Block], NDArray[np.generic]], report: Callable[[int], None] | None = None
     ) -> Iterator[tuple[Block, NDArray[np.generic]]]:
-        """Each of ``blocks``, all of one stage, with its array; ``get`` gives the arrays of the stage before.
+        """Each of ``blocks``, all of one stage, with its array; ``get`` gives the arrays of the blocks that they need.
 
         ``report`` is told of evaluations of the network as they are done.
 
@@ -153,13 +154,13 @@ class Maker:
         """
         stage, self._report = blocks[0].stage, report or _nobody
         make, together = self._decoder, BLOCKS_TOGETHER
-        if stage < len(self.request.synthesis.phases):
+        if self.pieces.phase(blocks[0]) is not None:
             # Regions are drawn a block at a time; else batches run on across the borders of blocks.
             make, together = (self._phase, BLOCKS_TOGETHER) if self.wishes_at is None else (self._phase_of_regions, 1)
         for first in range(0, len(blocks), together):
             group = blocks[first : first + together]
             needs = sorted({need for block in group for need in self.pieces.needs(block)})
-            held = {(i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
+            held = {(need.stage, i, j): array for need in needs for (i, j), array in zip(self.pieces.windows(need).tolist(), get(need), strict=True)}
             if stage == self.pieces.picture:
                 yield from ((block, self._picture(block, held)) for block in group)
                 continue
@@ -170,22 +171,31 @@ class Maker:
     def _phase(
         self, stage: int, windows: list[tuple[int, int]], held: Held, wishes: Mapping[tuple[int, int], tuple[Wish, ...]] | None = None
     ) -> Iterator[Array]:
-        """The windows of a phase after its last step; ``held`` are those of the phase before, none for the first.
+        """The windows of a phase after its last step; ``held`` are those of the phase before, none for a level's first, and of the coarser level.
 
         ``wishes`` are equally many for each window; without them the request's prompt is.
         """
-        phase, lattice = self.request.synthesis.phases[stage], self.pieces.stages[stage].lattice
+        lattice, before, coarser = self.pieces.stages[stage].lattice, self.pieces.before(stage), self.pieces.coarser(stage)
         for batch, count in self._batches(windows):
             places = _corners(lattice, batch)
-            cells = None if stage == 0 else np.stack([self._gather(stage - 1, row, col, phase.tile, held) for row, col in places])
+            cells = None if before is None else np.stack([self._gather(before, row, col, lattice.tile, held) for row, col in places])
+            under = None if coarser is None else self._coarser(stage, coarser, places, held)
             asked = [(Wish(self.request.prompt),)] * len(batch) if wishes is None else [wishes[window] for window in batch]
-            yield from self._denoise(phase, places, count, cells, asked)[:count]
+            yield from self._denoise(self.pieces.stages[stage], places, count, cells, under, asked)[:count]
+
+    def _coarser(self, stage: int, coarser: int, places: list[tuple[int, int]], held: Held) -> Coarser:
+        """What windows of a stage, given by their first cells, read of the coarser level, and the world's noise for it (SYNTHESIS.md 5.7)."""
+        reader, read = self.pieces.stages[stage], self.pieces.stages[coarser]
+        ratio = read.factor // reader.factor
+        size = reader.lattice.tile // ratio
+        cells = np.stack([self._gather(coarser, row // ratio, col // ratio, size, held) for row, col in places])
+        return Coarser(self.model.to_device(cells), self._noise(self.levels[reader.level], "sr/aug", places))
 
     def _phase_of_regions(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
         """`_phase` where windows have one or several prompts: those with equally many share a batch, so that one costs no more than one."""
         assert self.wishes_at is not None
-        lattice = self.pieces.stages[stage].lattice
-        wishes = dict(zip(windows, self.wishes_at(_corners(lattice, windows), lattice.tile), strict=True))
+        lattice, factor = self.pieces.stages[stage].lattice, self.pieces.stages[stage].factor
+        wishes = dict(zip(windows, self.wishes_at(_corners(lattice, windows), lattice.tile, factor), strict=True))
         made: dict[tuple[int, int], Array] = {}
         for number in sorted({len(asked) for asked in wishes.values()}):
             alike = [window for window in windows if len(wishes[window]) == number]
@@ -194,20 +204,28 @@ class Maker:
 
     @torch.inference_mode()
     def _denoise(
-        self, phase: PhaseRecord, places: list[tuple[int, int]], count: int, before: Array | None, wishes: Sequence[tuple[Wish, ...]]
+        self,
+        stage: Stage,
+        places: list[tuple[int, int]],
+        count: int,
+        before: Array | None,
+        coarser: Coarser | None,
+        wishes: Sequence[tuple[Wish, ...]],
     ) -> Array:
-        """A batch of windows, given by their first cells and the first ``count`` of them real, through the phase's steps.
+        """A batch of windows, given by their first cells and the first ``count`` of them real, through the steps of a phase.
 
         Where a window has several prompts, the model's outputs for them are blended by their shares of each cell (SYNTHESIS.md 5.4).
         """
-        level, scenes = self.level, self._scenes(places)
+        level, field, phase = self.levels[stage.level], f"L{stage.level}", stage.phase
+        assert phase is not None
+        scenes = self._scenes(level, places)
         seen = None if self.seen_at is None else self.seen_at(places)
         known = None if self.known_in is None else [self._known(row, col, level.tile) for row, col in places]
-        cells = level.start(self._noise("L0/init", places)) if before is None else self.model.to_device(before)
+        cells = level.start(self._noise(level, f"{field}/init", places)) if before is None else self.model.to_device(before)
         rounds = []
         for asked in zip(*wishes, strict=True):
             shares = None if asked[0].share is None else self.model.to_device(np.stack([wish.share for wish in asked])[:, None])
-            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, seen, known), shares))
+            rounds.append((level.conditions([wish.prompt for wish in asked], scenes, seen, known, coarser), shares))
         solver = level.solver(phase.first, phase.last)
         for step in range(phase.first, phase.last):
             output = None
@@ -218,7 +236,7 @@ class Maker:
                 output = part if output is None else output + part
                 self._report(count * passes(self.request))
             assert output is not None
-            cells = solver.step(cells, output, self._noise(f"L0/step{step}", places) if level.stochastic else None)
+            cells = solver.step(cells, output, self._noise(level, f"{field}/step{step}", places) if level.stochastic else None)
         return _finite(cells, last=phase.last == len(level.noise_levels))
 
     def _decoder(self, stage: int, windows: list[tuple[int, int]], held: Held) -> Iterator[Array]:
@@ -230,7 +248,7 @@ class Maker:
 
     def _picture(self, block: Block, held: Held) -> NDArray[np.uint8]:
         """A block of the picture, cut to the grid: 0 where no pixel is wanted."""
-        level, margin = self.level, self.pieces.margin
+        level, margin = self.levels[0], self.pieces.margin
         side = self.pieces.side + 2 * margin
         row, col = block.row * self.pieces.side - margin, block.col * self.pieces.side - margin
         if level.decoder_tile is not None:
@@ -251,7 +269,7 @@ class Maker:
 
     def _decode_by_tiles(self, cells: Array) -> Array:
         """Pixels of a square of whole tiles, by a decoder that is local."""
-        tile, size = self.level.tile, self.level.tile * self.level.scale
+        tile, size = self.levels[0].tile, self.levels[0].tile * self.levels[0].scale
         count = cells.shape[1] // tile
         whole = np.empty((BANDS, count * size, count * size), np.float32)
         for batch, real in self._batches([(i, j) for i in range(count) for j in range(count)]):
@@ -270,7 +288,7 @@ class Maker:
         target: Array | None = None
         for i in windows_touching(row, row + size, lattice):
             for j in windows_touching(col, col + size, lattice):
-                window = held.get((i, j))
+                window = held.get((stage, i, j))
                 if window is None:
                     continue
                 if target is None:
@@ -283,7 +301,7 @@ class Maker:
     @torch.inference_mode()
     def _decode(self, cells: Array) -> Array:
         self._stop_if_cancelled()
-        return _finite(self.level.decode(self.model.to_device(cells)))
+        return _finite(self.levels[0].decode(self.model.to_device(cells)))
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled is not None and self.cancelled():
@@ -298,19 +316,19 @@ class Maker:
             batch = windows[first : first + self.batch_size]
             yield batch + batch[-1:] * (self.batch_size - len(batch)), len(batch)
 
-    def _noise(self, name: str, places: list[tuple[int, int]]) -> torch.Tensor:
-        tile, channels = self.level.tile, self.level.channels
+    def _noise(self, level: Level, name: str, places: list[tuple[int, int]]) -> torch.Tensor:
+        tile, channels = level.tile, level.channels
         return self.model.to_device(np.stack([noise_normal(self.request.seed, name, row, col, tile, tile, channels) for row, col in places]))
 
     def _known(self, row: int, col: int, size: int) -> Known:
         """The given pixels of cells [row, row + size) x [col, col + size)."""
         assert self.known_in is not None
-        scale = self.level.scale
+        scale = self.levels[0].scale
         return self.known_in(row * scale, col * scale, size * scale, size * scale)
 
-    def _scenes(self, places: list[tuple[int, int]]) -> list[SceneMetadata]:
+    def _scenes(self, level: Level, places: list[tuple[int, int]]) -> list[SceneMetadata]:
         """The scene at each window's centre."""
-        centres = (np.array(places, np.float64) + self.level.tile / 2) * self.level.scale
+        centres = (np.array(places, np.float64) + level.tile / 2) * (level.scale * level.gsd_factor)
         return self.scene_at(centres[:, 1] - self.request.grid.col, centres[:, 0] - self.request.grid.row)
 
 

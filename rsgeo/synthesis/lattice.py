@@ -22,6 +22,15 @@ class Lattice:
     stride: int
     shift: int = 0
 
+    def nests(self, factor: int) -> bool:
+        """Whether windows begin and end at the borders of cells that are ``factor`` times larger."""
+        return self.tile % factor == self.stride % factor == self.shift % factor == 0
+
+    def in_larger(self, factor: int) -> Lattice:
+        """The same windows in cells that are ``factor`` times larger, in which they have to nest."""
+        assert self.nests(factor), f"{self} does not nest in cells of {factor}"
+        return Lattice(self.tile // factor, self.stride // factor, self.shift // factor)
+
 
 def windows_touching(start: int, stop: int, lattice: Lattice) -> range:
     """The window indices j, along one axis, that cover any cell of [start, stop)."""

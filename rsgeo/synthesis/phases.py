@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import InputError
-from rsgeo.request import PhaseRecord, Synthesis
+from rsgeo.request import LevelRecord, PhaseRecord, Synthesis
 from rsgeo.synthesis.lattice import Lattice, cone
 
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
@@ -60,27 +60,41 @@ def noise_levels(
     return tuple(timesteps.tolist()), tuple(levels.tolist())
 
 
-def plan_k(levels: Sequence[float], tile: int, k: int, stride: int | None = None) -> tuple[PhaseRecord, ...]:
+def log_snr_noise_levels(log_snr: Literal["cosine", "linear"], start_time: float, num_inference_steps: int) -> tuple[float, ...]:
+    """The noise level s = exp(-log-SNR / 2) before each step of a schedule in continuous time, evenly from ``start_time`` to 0.
+
+    The formulas are those of `rsgeo.models.log_snr_scheduler`, whose float32 differs at time 1 alone.
+    """
+    times = np.linspace(start_time, 0, num_inference_steps, endpoint=False)
+    if log_snr == "cosine":
+        return tuple(np.sqrt(np.maximum(np.cos((times + 0.008) / 1.008 * np.pi / 2) ** -2 - 1, 1e-5)).tolist())
+    return tuple(np.sqrt(np.expm1(1e-4 + 10 * times**2)).tolist())
+
+
+def plan_k(levels: Sequence[float], tile: int, k: int, stride: int | None = None, factor: int = 1) -> tuple[PhaseRecord, ...]:
     """``k`` phases (1 to 4) over the steps whose noise levels are ``levels``, tile and stride in cells; stride is 3/4 of a tile by default.
 
-    Borders snap to the step of the nearest level (in the logarithm); phases left without steps are dropped, so any number of steps runs.
+    Borders snap to the step of the nearest level (in the logarithm); phases left without steps are dropped, so any number of steps runs. Windows
+    begin at the borders of cells that are ``factor`` times larger.
     """
     if k not in BORDERS:
         raise InputError(f"A plan of {k} phases is not known; choose from {min(BORDERS)} to {max(BORDERS)}.")
     stride = 3 * tile // 4 if stride is None else stride
+    stride -= stride % factor
     if not 1 <= stride <= tile:
         raise InputError(f"A stride of {stride} cells does not fit a tile of {tile}; choose one from 1 to {tile}.")
     edges = [0, *(_nearest(levels, border) for border in BORDERS[k]), len(levels)]
     return tuple(
-        PhaseRecord(first=first, last=last, tile=tile, stride=stride, shift=number * stride // k)
+        PhaseRecord(first=first, last=last, tile=tile, stride=stride, shift=number * stride // k // factor * factor)
         for number, (first, last) in enumerate(pairwise(edges))
         if first < last
     )
 
 
-def plan_named(name: str, levels: Sequence[float], tile: int, k: int) -> Synthesis:
+def plan_named(name: str, levels: Sequence[float], tile: int, k: int, coarser: Sequence[tuple[int, int]] = ()) -> Synthesis:
     """The plan of `PLANS` for a model of ``k`` phases by default, as it is stored: "k2", "k2-economy", "k1-preview"; ``levels`` as in `plan_k`.
 
+    ``coarser`` are the tile and the GSD factor of each level that a cascade runs before its last, coarse to fine; all take the same steps.
     Raises InputError for a name that is not known.
     """
     if name not in PLANS:
@@ -88,7 +102,13 @@ def plan_named(name: str, levels: Sequence[float], tile: int, k: int) -> Synthes
     own, stride = PLANS[name]
     count = k if own is None else own
     stored = f"k{count}" if name == "default" else f"k{count}-{name}"
-    return Synthesis(plan=stored, phases=plan_k(levels, tile, count, int(stride * tile)))
+    sides = [*coarser, (tile, 1)]
+    larger = [1, *(sides[at][1] // sides[at + 1][1] for at in range(len(coarser)))]
+    of_levels = [
+        LevelRecord(gsd_factor=factor, phases=plan_k(levels, side, count, int(stride * side), times))
+        for (side, factor), times in zip(sides, larger, strict=True)
+    ]
+    return Synthesis(plan=stored, phases=of_levels[-1].phases, coarser=tuple(of_levels[:-1]))
 
 
 def name_of(stored: str) -> str:
@@ -112,23 +132,49 @@ def check_plan(phases: Sequence[PhaseRecord], tile: int, steps: int) -> None:
         raise InputError(f"The plan's windows do not fit the model's tile of {tile} cells; make a new request.")
 
 
+def check_levels(synthesis: Synthesis, levels: Sequence[tuple[int, int]], steps: int) -> None:
+    """`check_plan` of every level of a plan, for a model whose levels have these tiles and GSD factors, coarse to fine.
+
+    Raises InputError, also where a level's windows do not begin and end at the borders of the coarser one's cells.
+    """
+    if [level.gsd_factor for level in synthesis.levels] != [factor for _, factor in levels]:
+        raise InputError("The plan's levels are not those of the model; make a new request.")
+    for level, (tile, _) in zip(synthesis.levels, levels, strict=True):
+        check_plan(level.phases, tile, steps)
+    for before, level in pairwise(synthesis.levels):
+        ratio, rest = divmod(before.gsd_factor, level.gsd_factor)
+        if rest or ratio < 2 or not all(lattice_of(phase).nests(ratio) for phase in level.phases):
+            raise InputError("The plan's windows do not nest in the coarser level's cells; make a new request.")
+
+
 def lattice_of(phase: PhaseRecord) -> Lattice:
     """The lattice of a phase's windows."""
     return Lattice(phase.tile, phase.stride, phase.shift)
 
 
-def plan_cost(phases: Sequence[PhaseRecord]) -> float:
-    """Evaluations over a boundless area against the bare minimum of one per tile and step (butt-joined tiles = 1)."""
-    steps = sum(phase.last - phase.first for phase in phases)
-    return sum((phase.last - phase.first) * (phase.tile / phase.stride) ** 2 for phase in phases) / steps
+def bare_minimum(synthesis: Synthesis) -> float:
+    """Evaluations for a cell of the finest level, by butt-joined tiles without phases."""
+    return sum(level.phases[-1].last / (level.phases[-1].tile * level.gsd_factor) ** 2 for level in synthesis.levels)
 
 
-def plan_halo(phases: Sequence[PhaseRecord], scale: int) -> int:
+def plan_cost(synthesis: Synthesis) -> float:
+    """Evaluations over a boundless area against the `bare_minimum` (butt-joined tiles = 1)."""
+    work = sum((phase.last - phase.first) / (phase.stride * level.gsd_factor) ** 2 for level in synthesis.levels for phase in level.phases)
+    return work / bare_minimum(synthesis)
+
+
+def plan_halo(synthesis: Synthesis, scale: int) -> int:
     """How far, in pixels and at worst, the noise that decides a pixel lies from it (rows and columns alike; the decoder not counted)."""
-    lattices = [lattice_of(phase) for phase in phases]
-    period = math.lcm(*(lattice.stride for lattice in lattices))
-    reach = [cone(cell, cell + 1, lattices) for cell in range(period)]
-    return scale * max(max(cell - start, stop - cell - 1) for cell, (start, stop) in enumerate(reach))
+    levels = [(level.gsd_factor, [lattice_of(phase) for phase in level.phases]) for level in synthesis.levels]
+    period = math.lcm(*(factor * lattice.stride for factor, lattices in levels for lattice in lattices))
+
+    def reach(cell: int) -> tuple[int, int]:
+        start, stop = cell, cell + 1
+        for factor, lattices in reversed(levels):
+            start, stop = (edge * factor for edge in cone(start // factor, -(-stop // factor), lattices))
+        return start, stop
+
+    return scale * max(max(cell - reach(cell)[0], reach(cell)[1] - cell - 1) for cell in range(period))
 
 
 def _betas(schedule: BetaSchedule, start: float, end: float, count: int) -> NDArray[np.float64]:

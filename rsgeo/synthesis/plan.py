@@ -12,7 +12,7 @@ from rsgeo.hub.calibration import Pace
 from rsgeo.request import COLOURS, Request
 from rsgeo.synthesis.blocks import Block, Graph, Valid, valid_rows
 from rsgeo.synthesis.lattice import corners
-from rsgeo.synthesis.phases import plan_cost, plan_halo
+from rsgeo.synthesis.phases import bare_minimum, plan_cost, plan_halo
 from rsgeo.synthesis.wishes import WishesAt
 
 BANDS = len(COLOURS)
@@ -35,12 +35,12 @@ _PIXEL_SECONDS = 5e-6
 class SynthesisPlan:
     """The size of a request.
 
-    ``windows``: windows of each phase, of one world. ``evaluations``: of the network, by one window each (two a step under guidance), for all
-    worlds. ``cost``: evaluations over those of butt-joined tiles on the valid pixels alone; ``steady_cost``: the same over a boundless area.
-    ``halo_px``: how far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and mask, uncompressed, without overviews;
-    ``file_bytes``: the finished file, about. ``memory_bytes``: of the whole process, at its peak, about; ``held_bytes``: of that, cells and rows of
-    pixels. ``seconds``: by one process, from its start to the finished file; None where this machine's pace is not known. ``machine``: what the
-    pace was measured on.
+    ``windows``: windows of each phase, of one world; those of a cascade's coarser level come first. ``evaluations``: of the network, by one window
+    each (two a step under guidance), for all worlds. ``cost``: evaluations over those of butt-joined tiles on the valid pixels alone;
+    ``steady_cost``: the same over a boundless area. ``halo_px``: how far at worst the noise lies that decides a pixel. ``output_bytes``: pixels and
+    mask, uncompressed, without overviews; ``file_bytes``: the finished file, about. ``memory_bytes``: of the whole process, at its peak, about;
+    ``held_bytes``: of that, cells and rows of pixels. ``seconds``: by one process, from its start to the finished file; None where its pace
+    here is not known. ``machine``: what the pace was measured on.
     """
 
     width: int
@@ -88,30 +88,34 @@ def plan(
     compression: str = "DEFLATE",
     valid: Valid | None = None,
     wishes_at: WishesAt | None = None,
+    composite_bytes: int | None = None,
 ) -> SynthesisPlan:
-    """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph."""
-    phases, grid = request.synthesis.phases, request.grid
+    """The plan of ``request``, whose blocks are ``graph``, for a model of ``channels`` numbers a cell; ``valid`` as given to the graph.
+
+    ``composite_bytes`` are those of a pixel, all bands, of a raster that what is made goes into: then the file holds data wherever the grid does.
+    """
+    synthesis, grid = request.synthesis, request.grid
     pixels = sum(int(rows.sum()) for _, rows in valid_rows(grid, valid, _ROWS_AT_ONCE))
-    steps = sum(phase.last - phase.first for phase in phases)
     worlds = len(request.worlds)
-    rounds = {block: _rounds(block, graph, wishes_at) for block in graph.blocks() if block.stage < len(phases)}
-    total = sum(_evaluations(block, request, found) for block, found in rounds.items())
-    held = _held_bytes(graph, channels, len(phases), worlds)
+    rounds = {block: _rounds(block, graph, wishes_at) for block in graph.blocks() if graph.phase(block) is not None}
+    total = sum(_evaluations(block, request, graph, found) for block, found in rounds.items())
+    held = _held_bytes(graph, channels, worlds)
     together = 1 if wishes_at is not None else BLOCKS_TOGETHER
     pace = 0.0 if machine.pace is None else machine.pace.seconds
     busy = _whole_batches(request, graph, rounds, together, machine.batch_size) * pace + pixels * _PIXEL_SECONDS
+    pixel_bytes, filled = (len(request.bands), pixels) if composite_bytes is None else (composite_bytes, grid.width * grid.height)
     return SynthesisPlan(
         width=grid.width,
         height=grid.height,
         valid_pixels=pixels,
-        windows=tuple(len(stage.windows) for stage in graph.stages[: len(phases)]),
-        decoder_windows=sum(len(stage.windows) for stage in graph.stages[len(phases) :]),
+        windows=tuple(len(stage.windows) for stage in graph.stages if stage.phase is not None),
+        decoder_windows=sum(len(stage.windows) for stage in graph.stages if stage.phase is None),
         evaluations=worlds * total,
-        cost=total / (pixels / (phases[-1].tile * graph.scale) ** 2 * steps * passes(request)),
-        steady_cost=plan_cost(phases),
-        halo_px=plan_halo(phases, graph.scale),
-        output_bytes=(len(request.bands) + 1) * grid.width * grid.height,
-        file_bytes=_FILE_BYTES + round(pixels * _BYTES_PER_PIXEL[compression] * len(request.bands) / BANDS),
+        cost=total / (pixels / graph.scale**2 * bare_minimum(synthesis) * passes(request)),
+        steady_cost=plan_cost(synthesis),
+        halo_px=plan_halo(synthesis, graph.scale),
+        output_bytes=(pixel_bytes + 1) * grid.width * grid.height,
+        file_bytes=_FILE_BYTES + round(filled * _BYTES_PER_PIXEL[compression] * pixel_bytes / BANDS),
         held_bytes=held,
         memory_bytes=machine.resting_bytes + _WRITING_BYTES + held,
         seconds=None if machine.pace is None else machine.start_seconds + worlds * busy,
@@ -140,7 +144,7 @@ def check_budget(planned: SynthesisPlan, *, max_hours: float | None, max_memory:
         )
 
 
-def _held_bytes(graph: Graph, channels: int, phases: int, worlds: int) -> int:
+def _held_bytes(graph: Graph, channels: int, worlds: int) -> int:
     """Bytes in memory at once, at most: blocks that are still to be read, or of a job those at work, and a row of blocks of each world's picture.
 
     Several worlds go down the picture together.
@@ -150,8 +154,8 @@ def _held_bytes(graph: Graph, channels: int, phases: int, worlds: int) -> int:
         if block.stage == graph.picture:
             _, _, height, width = graph.pixels(block)
             return BANDS * height * width
-        tile, stage = graph.stages[block.stage].lattice.tile, block.stage
-        window = 4 * channels * tile**2 if stage < phases else 4 * BANDS * (tile * graph.scale) ** 2
+        tile = graph.stages[block.stage].lattice.tile
+        window = 4 * BANDS * (tile * graph.scale) ** 2 if graph.phase(block) is None else 4 * channels * tile**2
         return window * len(graph.windows(block))
 
     small = graph.is_small(worlds)
@@ -181,20 +185,21 @@ def evaluations(request: Request, graph: Graph, wishes_at: WishesAt | None = Non
 
 def evaluations_of(block: Block, request: Request, graph: Graph, wishes_at: WishesAt | None = None) -> int:
     """Evaluations of the network, by one window, that a block takes: none but in phases, and as many more as a window has prompts."""
-    return _evaluations(block, request, _rounds(block, graph, wishes_at)) if block.stage < len(request.synthesis.phases) else 0
+    return 0 if graph.phase(block) is None else _evaluations(block, request, graph, _rounds(block, graph, wishes_at))
 
 
 def _rounds(block: Block, graph: Graph, wishes_at: WishesAt | None) -> Mapping[int, int]:
     """How many of a block's windows have so many prompts, each of which is a round of the network."""
-    windows, lattice = graph.windows(block), graph.stages[block.stage].lattice
+    windows, lattice, factor = graph.windows(block), graph.stages[block.stage].lattice, graph.stages[block.stage].factor
     if wishes_at is None:
         return {1: len(windows)}
     places = [(int(row), int(col)) for row, col in corners(lattice, windows)]
-    return Counter(len(wishes) for wishes in wishes_at(places, lattice.tile))
+    return Counter(len(wishes) for wishes in wishes_at(places, lattice.tile, factor))
 
 
-def _evaluations(block: Block, request: Request, rounds: Mapping[int, int]) -> int:
-    phase = request.synthesis.phases[block.stage]
+def _evaluations(block: Block, request: Request, graph: Graph, rounds: Mapping[int, int]) -> int:
+    phase = graph.phase(block)
+    assert phase is not None
     return passes(request) * (phase.last - phase.first) * sum(prompts * windows for prompts, windows in rounds.items())
 
 
@@ -205,7 +210,7 @@ def _whole_batches(request: Request, graph: Graph, rounds: Mapping[Block, Mappin
         for first in range(0, len(wave.blocks), together):
             group = wave.blocks[first : first + together]
             windows: Counter[int] = sum((Counter(rounds[block]) for block in group), Counter())
-            count += _evaluations(group[0], request, {prompts: -(-n // batch_size) * batch_size for prompts, n in windows.items()})
+            count += _evaluations(group[0], request, graph, {prompts: -(-n // batch_size) * batch_size for prompts, n in windows.items()})
     return count
 
 

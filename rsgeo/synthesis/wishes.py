@@ -19,8 +19,10 @@ class Wish:
     share: NDArray[np.float32] | None = None
 
 
-WishesAt = Callable[[Sequence[tuple[int, int]], int], list[tuple[Wish, ...]]]
-"""``wishes_at(corners, tile)``: the wishes of windows near each other, given by their first world cells; a window's shares sum to 1."""
+WishesAt = Callable[[Sequence[tuple[int, int]], int, int], list[tuple[Wish, ...]]]
+"""``wishes_at(corners, tile, factor)``: the wishes of windows near each other, given by their first world cells; a window's shares sum to 1.
+
+Each cell is ``factor`` of the finest level's along an axis."""
 
 
 def soft(covered: NDArray[np.bool_], scale: int) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ def _of_real(existing: Path, ask: Ask) -> Resolved:
     base = resolve(replace(ask, like=existing, bands=(), prompt_field=None, prompt_layer=None, prompt_map=None), task="extend")
     cells, kept = grid.grown(base.request.grid, more), aois.from_record(more.to_record())
     grid.check_size(cells, None, ask.max_pixels)  # an area far off would be mostly nothing in between
-    regions = regions_of(ask, None, cells, phases.plan_halo(base.request.synthesis.phases, base.record.scale))
+    regions = regions_of(ask, None, cells, phases.plan_halo(base.request.synthesis, base.record.scale))
     request = base.request.model_copy(update={"grid": cells, "aoi": more.to_record(), "regions": regions})
     resolved = with_known(replace(base, request=request, aoi=kept), existing, ask.bands, None, None)
     _check_asks_for_more(resolved, more, existing)
@@ -80,7 +80,7 @@ def _of_synthetic(existing: Path, ask: Ask) -> Resolved:
         warnings.warn(words, RsgeoWarning, stacklevel=3)
     cells = grid.grown(old.grid, more)
     whole = _together(before.aoi or _outline(old.grid), more).to_record()
-    regions = regions_of(ask, old, cells, phases.plan_halo(old.synthesis.phases, before.record.scale))
+    regions = regions_of(ask, old, cells, phases.plan_halo(old.synthesis, before.record.scale))
     if old.regions and ask.prompt_field is None:
         words = f"Only the polygons near {existing.name} are stored in it; give --prompt-field and --prompt-layer again for prompts beyond them."
         warnings.warn(words, RsgeoWarning, stacklevel=3)

@@ -32,7 +32,7 @@ from rsgeo.scene import SceneMetadata, Value
 from rsgeo.synthesis.blocks import Block, Graph, Valid
 from rsgeo.synthesis.feather import REACH_PX
 from rsgeo.synthesis.job import read_block, read_header, write_block
-from rsgeo.synthesis.phases import check_plan
+from rsgeo.synthesis.phases import check_levels
 from rsgeo.tasks import references
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
@@ -145,10 +145,10 @@ def as_begun(now: Settings, runtime: Runtime, begun: dict[str, Any]) -> Settings
 def graph(resolved: Resolved) -> Graph:
     """The windows and blocks of a request. Raises InputError when its plan is not for the model or its area holds no pixel."""
     request, record = resolved.request, resolved.record
-    check_plan(request.synthesis.phases, record.tile, request.sampler.num_inference_steps)
+    check_levels(request.synthesis, record.levels, request.sampler.num_inference_steps)
     return Graph(
         request.grid,
-        request.synthesis.phases,
+        request.synthesis,
         scale=record.scale,
         decoder_tile=record.decoder_tile,
         decoder_stride=record.decoder_stride,
@@ -261,12 +261,12 @@ def load(resolved: Resolved, chosen: Settings, *, compile: bool = False, keep: b
     """Load the model, or take the one that was kept, and bind it to a request's sampler and negative prompt."""
     # Torch is imported here for the first time, after everything that can be refused without it was refused.
     from rsgeo.hub.load import kept_pipeline, load_pipeline
-    from rsgeo.pipelines.tile_view import LatentTileModel
+    from rsgeo.pipelines.views import tile_model
 
     request, record = resolved.request, resolved.record
     loaded = kept_pipeline if keep else load_pipeline
     pipeline = loaded(record.address, device=chosen.device, dtype=chosen.dtype, compile=compile, adapters=request.model.adapters)
-    return LatentTileModel(pipeline, request.sampler, request.negative_prompt)
+    return tile_model(pipeline, request.sampler, request.negative_prompt)
 
 
 def maker(model: TileModel, resolved: Resolved, pieces: Graph, chosen: Settings, *, cancelled: Callable[[], bool] | None = None) -> Maker:
@@ -282,7 +282,7 @@ def maker(model: TileModel, resolved: Resolved, pieces: Graph, chosen: Settings,
         batch_size=chosen.batch_size,
         scene_at=scene_at,
         wishes_at=wishes_of(request, record.scale),
-        seen_at=references.seen_at(request, resolved.files, record, model.levels[0], scene_at),
+        seen_at=references.seen_at(request, resolved.files, record, model.levels[-1], scene_at),
         known_in=None if raster is None else raster.known,
         valid=valid_pixels(resolved),
         cancelled=cancelled,

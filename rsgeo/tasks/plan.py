@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rsgeo.geo import grid, raster
 from rsgeo.hub import calibration, catalog
 from rsgeo.hub.catalog import CatalogRecord
@@ -12,7 +14,7 @@ from rsgeo.synthesis import plan as plans
 from rsgeo.synthesis.blocks import Graph
 from rsgeo.synthesis.lattice import corners
 from rsgeo.synthesis.plan import Machine, SynthesisPlan
-from rsgeo.tasks import making
+from rsgeo.tasks import composite, making
 from rsgeo.tasks.regions import wishes_of
 from rsgeo.tasks.resolve import Resolved
 
@@ -26,7 +28,7 @@ def plan(resolved: Resolved, runtime: Runtime | None = None, pieces: Graph | Non
 
     Raises InputError when its area holds no pixel.
     """
-    how = runtime or Runtime()
+    how, joined = runtime or Runtime(), composite.of(resolved)
     return plans.plan(
         resolved.request,
         pieces or making.graph(resolved),
@@ -35,6 +37,7 @@ def plan(resolved: Resolved, runtime: Runtime | None = None, pieces: Graph | Non
         compression=raster.cog_options(how.creation_options, bands=len(resolved.request.bands))["COMPRESS"],
         valid=making.valid_pixels(resolved),
         wishes_at=wishes_of(resolved.request, resolved.record.scale),
+        composite_bytes=None if joined is None else len(joined.layout.names) * np.dtype(joined.layout.dtype).itemsize,
     )
 
 
@@ -44,14 +47,21 @@ def check(planned: SynthesisPlan, runtime: Runtime) -> None:
 
 
 def windows(resolved: Resolved) -> dict[str, Any]:
-    """Every window that would run, as a GeoJSON FeatureCollection in degrees: phase, row and column index of its lattice, steps."""
+    """Every window that would run, as a GeoJSON FeatureCollection in degrees: phase, row and column index of its lattice, steps.
+
+    Windows of a cascade say their level too; the finest is 0.
+    """
     request, pieces = resolved.request, making.graph(resolved)
     features = []
-    for number, (stage, phase) in enumerate(zip(pieces.stages, request.synthesis.phases, strict=False)):
-        side = phase.tile * pieces.scale
+    for number, stage in enumerate(pieces.stages):
+        phase, scale = stage.phase, pieces.scale * stage.factor
+        if phase is None:
+            continue
+        side = phase.tile * scale
         for (row, col), (top, left) in zip(stage.windows.tolist(), corners(stage.lattice, stage.windows).tolist(), strict=True):
-            place = grid.window(request.grid, top * pieces.scale - request.grid.row, left * pieces.scale - request.grid.col, side, side)
+            place = grid.window(request.grid, top * scale - request.grid.row, left * scale - request.grid.col, side, side)
             properties = {"phase": number, "row": row, "col": col, "first_step": phase.first, "last_step": phase.last}
+            properties |= {"level": stage.level} if request.synthesis.coarser else {}
             features.append({"type": "Feature", "geometry": grid.footprint_lonlat(place), "properties": properties})
     return {"type": "FeatureCollection", "features": features}
 

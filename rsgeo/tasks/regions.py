@@ -13,7 +13,7 @@ from rsgeo.synthesis.wishes import Wish, WishesAt, blend, soft
 
 
 def wishes_of(request: Request, scale: int) -> WishesAt | None:
-    """What each window is wished to show, for cells of ``scale`` pixels; None where one prompt holds everywhere.
+    """What each window is wished to show, where the finest cells are of ``scale`` pixels; None where one prompt holds everywhere.
 
     A pixel belongs to the regions that hold its centre, else to the request's own prompt: a function of place alone.
     """
@@ -23,13 +23,13 @@ def wishes_of(request: Request, scale: int) -> WishesAt | None:
     areas = [aois.from_record(region.area) for region in request.regions]
     prompts = [request.prompt, *(region.prompt for region in request.regions)]
 
-    def wishes_at(corners: Sequence[tuple[int, int]], tile: int) -> list[tuple[Wish, ...]]:
-        tops = np.array(corners)
+    def wishes_at(corners: Sequence[tuple[int, int]], tile: int, factor: int) -> list[tuple[Wish, ...]]:
+        tops, pixels = np.array(corners), scale * factor
         (row0, col0), (row1, col1) = tops.min(axis=0) - 1, tops.max(axis=0) + tile + 1
-        at = (row0 * scale - cells.row, col0 * scale - cells.col, (row1 - row0) * scale, (col1 - col0) * scale)
+        at = (row0 * pixels - cells.row, col0 * pixels - cells.col, (row1 - row0) * pixels, (col1 - col0) * pixels)
         covers = [grid.valid_mask(cells, area, *map(int, at)) for area in areas]
         rest = ~np.logical_or.reduce(covers)
-        shares = np.stack([soft(cover, scale) for cover in (rest, *covers)])
+        shares = np.stack([soft(cover, pixels) for cover in (rest, *covers)])
         places = tops - (row0 + 1, col0 + 1)
         return [blend(prompts, shares[:, row : row + tile, col : col + tile]) for row, col in places.tolist()]
 

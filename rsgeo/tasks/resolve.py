@@ -22,7 +22,6 @@ from rsgeo.hub.catalog import CatalogRecord, Task
 from rsgeo.hub.records import LogSNRSchedule
 from rsgeo.request import (
     MOST_SAMPLES,
-    SCHEDULERS,
     AoiRecord,
     Ask,
     GridRecord,
@@ -80,6 +79,7 @@ def resolve(ask: Ask, task: Task = "generate") -> Resolved:
         _stay_in_place(ask, stored)
         task = cast(Task, stored.task)
     record = _model(ask, stored, task)
+    _refuse_what_no_cascade_does(ask, stored, record)
     area = area_of(ask, stored)
     cells = _grid(ask, stored, record, area)
     request = request_of(ask, stored, record, cells, area, task=task)
@@ -91,7 +91,7 @@ def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: G
 
     Raises InputError for numbers that are out of range.
     """
-    sampler = _sampler(ask, stored, record)
+    sampler = sampler_of(ask, stored, record)
     synthesis = _synthesis(ask, sampler, stored, record)
     samples = _samples(ask, stored)
     usual = {
@@ -106,7 +106,7 @@ def request_of(ask: Ask, stored: Request | None, record: CatalogRecord, cells: G
         "seed": _seed(ask, stored, 1 if samples is None else samples.count),
         "samples": samples,
         "synthesis": synthesis,
-        "regions": regions_of(ask, stored, cells, phases.plan_halo(synthesis.phases, record.scale)),
+        "regions": regions_of(ask, stored, cells, phases.plan_halo(synthesis, record.scale)),
         "references": stored.references if stored else (),
     }
     return Request(**{**usual, **fields})
@@ -176,6 +176,19 @@ def _model(ask: Ask, stored: Request | None, task: Task) -> CatalogRecord:
             raise ModelError(f"{sentence}; say --model-anyway to use the one installed here.")
         warnings.warn(f"{sentence}; the pixels will differ.", RsgeoWarning, stacklevel=3)
     return record
+
+
+def _refuse_what_no_cascade_does(ask: Ask, stored: Request | None, record: CatalogRecord) -> None:
+    if record.family != "cascade":
+        return
+    if ask.adapters:
+        raise InputError(f"Adapters are for latent models, and {record.name} is a cascade; leave them out.")
+    if _first(ask.negative_prompt, stored.negative_prompt if stored else None, ""):
+        raise InputError(f"{record.name} is a cascade and heeds no negative prompt; leave out --negative-prompt.")
+    wished = _first(ask.prompt, stored.prompt if stored else None, "") or ask.prompt_field is not None or (stored is not None and stored.regions)
+    if wished and "text_encoder" not in catalog.layout_of(record).parts:
+        words = f"{record.name} has no text encoder to read a prompt"
+        raise InputError(f"{words}; rsgeo models convert {record.address} FOLDER --text-encoder T5 makes a model with one.")
 
 
 def area_of(ask: Ask, stored: Request | None) -> AOI | None:
@@ -253,7 +266,8 @@ def _scene(ask: Ask, stored: Request | None) -> RequestedScene:
     return RequestedScene(date=date, cloud_cover_percent=cloud)
 
 
-def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
+def sampler_of(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler:
+    """The sampler that is asked for; what the ask leaves open is as in ``stored``, else the model's own. Raises InputError for what cannot be."""
     base = stored.sampler if stored and stored.model.name == record.name else None
     steps = _first(ask.num_inference_steps, base.num_inference_steps if base else None, record.defaults.num_inference_steps)
     guidance = _first(ask.guidance_scale, base.guidance_scale if base else None, record.defaults.guidance_scale)
@@ -262,13 +276,22 @@ def _sampler(ask: Ask, stored: Request | None, record: CatalogRecord) -> Sampler
     if not 0.0 <= guidance <= 100.0:
         raise InputError(f"--guidance-scale must be from 0 to 100, got {guidance:g}.")
     scheduler = _first(ask.scheduler, base.scheduler if base else None, record.defaults.scheduler)
-    if scheduler not in SCHEDULERS:
-        raise InputError(f"There is no scheduler {scheduler!r} for areas; use one of {', '.join(SCHEDULERS)}.")
+    if scheduler not in record.schedule.schedulers:
+        whose = f"a cascade such as {record.name}" if record.family == "cascade" else record.name
+        raise InputError(f"There is no scheduler {scheduler!r} for {whose}; use one of {', '.join(record.schedule.schedulers)}.")
+    of_cascade = {}
+    if isinstance(record.schedule, LogSNRSchedule):
+        start_time = record.schedule.start_of(scheduler)
+        if base is not None and base.scheduler == scheduler:
+            start_time = _first(base.start_time, start_time)
+        kept = None if base is None else base.lowres_noise_level
+        of_cascade = {"start_time": start_time, "lowres_noise_level": _first(kept, record.schedule.lowres_noise_level)}
     return Sampler(
         scheduler=scheduler,
         num_inference_steps=steps,
         guidance_scale=guidance,
         eta=base.eta if base else 0.0,
+        **of_cascade,
     )
 
 
@@ -326,18 +349,19 @@ def _synthesis(ask: Ask, sampler: Sampler, stored: Request | None, record: Catal
     name = ask.plan
     if name is None:
         name = "default" if stored is None else phases.name_of(stored.synthesis.plan)
-    schedule = record.schedule
+    schedule, steps = record.schedule, sampler.num_inference_steps
     if isinstance(schedule, LogSNRSchedule):
-        raise InputError(f"{record.name} is a cascade, which covers no areas yet; run it as an RSDiffPipeline.")
-    _, levels = phases.noise_levels(
-        schedule.beta_schedule,
-        schedule.beta_start,
-        schedule.beta_end,
-        schedule.num_train_timesteps,
-        sampler.num_inference_steps,
-        schedule.rescale_zero_snr,
-    )
-    return phases.plan_named(name, levels, record.tile, record.defaults.phases)
+        levels = phases.log_snr_noise_levels(schedule.log_snr, _first(sampler.start_time, 1.0), steps)
+    else:
+        _, levels = phases.noise_levels(
+            schedule.beta_schedule,
+            schedule.beta_start,
+            schedule.beta_end,
+            schedule.num_train_timesteps,
+            steps,
+            schedule.rescale_zero_snr,
+        )
+    return phases.plan_named(name, levels, record.tile, record.defaults.phases, record.levels[:-1])
 
 
 def _of_data(record: CatalogRecord) -> str:

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsgeo.errors import CancelledError, InputError, ModelError, RsgeoWarning, TooLargeError
-from rsgeo.geo import derive, preview, provenance, strip
+from rsgeo.geo import preview, provenance, strip
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
 from rsgeo.request import Sampler, canonical_json
 from rsgeo.runtime import Progress, Runtime
-from rsgeo.scene import SceneMetadata, Value
+from rsgeo.scene import SceneMetadata
 from rsgeo.synthesis.noise import noise_normal
 from rsgeo.tasks import told
+from rsgeo.tasks.wished import UNKNOWN, value_of
 
 if TYPE_CHECKING:
     from rsgeo.tilemodel import TileModel
@@ -30,13 +31,11 @@ Field = Literal["gsd", "date", "lon", "lat", "cloud_cover_percent"]
 FIELDS: dict[str, str] = {"gsd": "gsd", "date": "date", "lon": "place", "lat": "place", "cloud_cover_percent": "cloud_cover"}
 """What can be varied, and by what name a catalogue record says that it was taught."""
 
-UNKNOWN = "unknown"
 DEFAULT_SAMPLES = 8
 MOST_SAMPLES = 64
 MOST_VALUES = 24
 MOST_PICTURES = 512
 
-_LIMITS = {"gsd": (1e-3, 1e5), "lon": (-180.0, 180.0), "lat": (-90.0, 90.0), "cloud_cover_percent": (0.0, 100.0)}
 _UNITS = {"gsd": " in metres", "lon": " in degrees", "lat": " in degrees", "cloud_cover_percent": "", "date": ""}
 _SEEDS_SHOWN = 3
 _MIDDLE = (10.0, 45.0)
@@ -175,11 +174,11 @@ def _scenes(ask: SweepAsk, record: CatalogRecord) -> tuple[list[str], list[Scene
         "date": ask.date,
         "cloud_cover_percent": ask.cloud_cover,
     }
-    base = SceneMetadata(**{name: _value(name, value) for name, value in held.items() if name != ask.field and value is not None})
+    base = SceneMetadata(**{name: value_of(name, value) for name, value in held.items() if name != ask.field and value is not None})
     labels = [str(value).strip() for value in ask.values]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         raise InputError(f"--values names {', '.join(repeated)} twice; name each value once.")
-    values = [None if label == UNKNOWN else _value(ask.field, label) for label in labels]
+    values = [value_of(ask.field, label) for label in labels]
     return labels, [base.model_copy(update={ask.field: value}) for value in values]
 
 
@@ -188,20 +187,6 @@ def _middle(record: CatalogRecord) -> tuple[float, float]:
         return _MIDDLE
     west, south, east, north = record.trained_region
     return (west + east) / 2, (south + north) / 2
-
-
-def _value(field: str, value: str | float) -> Any:
-    """A value of a field as a scene holds it. Raises InputError if it is none."""
-    if field == "date":
-        return derive.parse_requested_date(str(value))
-    low, high = _LIMITS[field]
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise InputError(f"{value!r} is no value of {field}; give a number, or {UNKNOWN!r}.") from error
-    if not (math.isfinite(number) and low <= number <= high):
-        raise InputError(f"{field} must be from {low:g} to {high:g}, got {value}.")
-    return Value(value=number, source="sweep")
 
 
 def _warn_of_unseen(field: str, labels: list[str], scenes: list[SceneMetadata], seen: list[SceneMetadata], record: CatalogRecord) -> None:
@@ -223,12 +208,12 @@ def _warn_of_unseen(field: str, labels: list[str], scenes: list[SceneMetadata], 
 def _pictures(ask: SweepAsk, scenes: list[SceneMetadata], sampler: Sampler, record: CatalogRecord, how: Runtime) -> NDArray[np.uint8]:
     """The picture of each value and seed, (value, seed, height, width, 3)."""
     from rsgeo.hub.load import kept_pipeline, load_pipeline
-    from rsgeo.pipelines.tile_view import LatentTileModel
+    from rsgeo.pipelines.views import tile_model
 
     report = how.progress or (lambda _: None)
     report(Progress("load", 0, 1))
     loaded = kept_pipeline if how.keep_loaded else load_pipeline
-    model = LatentTileModel(loaded(record.address, device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
+    model = tile_model(loaded(record.address, device=how.device, dtype=how.dtype, compile=how.compile), sampler, ask.negative_prompt)
     report(Progress("load", 1, 1))
     batch, total = how.batch_size or record.defaults.batch_size, len(scenes) * ask.samples
     side = record.tile * record.scale

@@ -6,7 +6,7 @@ from typing import get_args
 
 from rsgeo.hub import catalog
 from rsgeo.hub.catalog import CatalogRecord
-from rsgeo.request import MOST_SAMPLES, SCHEDULERS, Ask
+from rsgeo.request import MOST_SAMPLES, Ask
 from rsgeo.runtime import Device, DType
 from rsgeo.worker.events import ModelDescription, Parameter
 
@@ -38,7 +38,7 @@ def of_model(record: CatalogRecord) -> ModelDescription:
         trained_region_name=record.trained_region_name,
         parameters=(
             Parameter(name="prompt", type="text", default=""),
-            Parameter(name="negative_prompt", type="text", default=""),
+            *((Parameter(name="negative_prompt", type="text", default=""),) if record.family == "latent" else ()),
             Parameter(name="gsd", type="number", default=record.gsd_native, unit="m"),
             Parameter(name="date", type="text"),
             Parameter(name="cloud_cover", type="number", minimum=0, maximum=100, unit="%"),
@@ -53,7 +53,7 @@ def of_model(record: CatalogRecord) -> ModelDescription:
                 maximum=record.schedule.most_steps,
             ),
             Parameter(name="guidance_scale", type="number", default=usual.guidance_scale, minimum=0, maximum=100),
-            Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=SCHEDULERS),
+            Parameter(name="scheduler", type="choice", default=usual.scheduler, choices=record.schedule.schedulers),
             Parameter(name="plan", type="choice", default="default", choices=tuple(PLANS)),
             Parameter(name="max_pixels", type="integer", default=Ask.max_pixels, minimum=1),
         ),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -101,6 +101,31 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+class Clock:
+    """Seconds spent in a function: of the CPU in this process, or by the clock where a GPU computes."""
+
+    def __init__(self, device: str) -> None:
+        self.gpu = device != "cpu"
+        self.spent = 0.0
+
+    def now(self) -> float:
+        if not self.gpu:
+            return time.process_time()
+        import torch
+
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **settings: Any) -> Any:
+            begin = self.now()
+            result = function(*args, **settings)
+            self.spent += self.now() - begin
+            return result
+
+        return call
 
 
 class Machine:

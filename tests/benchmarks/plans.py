@@ -320,7 +320,7 @@ def costs(plan: Plan, area: Area) -> tuple[float, float, float]:
     eight = 8 * level.tile * level.scale
     places = product(range(0, stride * level.scale, level.scale * 2), repeat=2)
     anywhere = float(np.mean([charged(resolved, eight, at) for at in places]))
-    return planning.plan_cost(phases), anywhere, charged(resolved, area.side * level.scale)
+    return planning.plan_cost(resolved.request.synthesis), anywhere, charged(resolved, area.side * level.scale)
 
 
 def charged(resolved: Resolved, side_px: int, offset: tuple[int, int] = (0, 0)) -> float:

@@ -16,14 +16,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from common import Machine, table
+from common import Clock, Machine, table
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers import __version__ as diffusers_version
 
@@ -37,29 +35,6 @@ FULL = {
 }  # fmt: skip
 QUICK = {**FULL, "block_out_channels": (32, 64, 128, 128), "cross_attention_dim": 32, "attention_head_dim": (1, 2, 4, 4)}
 METADATA = [925.8798, 345.2111, 411.4541, 0.0, 308.3333, 166.6667, 354.8387]
-
-
-class Clock:
-    """Seconds spent in a function: of the CPU in this process, or by the clock where a GPU computes."""
-
-    def __init__(self, device: str) -> None:
-        self.gpu = device != "cpu"
-        self.spent = 0.0
-
-    def now(self) -> float:
-        if not self.gpu:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **settings: Any) -> Any:
-            begin = self.now()
-            result = function(*args, **settings)
-            self.spent += self.now() - begin
-            return result
-
-        return call
 
 
 def with_random_weights(config: dict[str, Any]) -> SatUNet:

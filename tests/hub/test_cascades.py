@@ -69,7 +69,12 @@ class TestRecord:
     def test_a_scheduler_that_starts_earlier_is_believed(self, folder: Path) -> None:
         change(folder / "scheduler" / "scheduler_config.json", start_time=0.97)
         schedule = catalog.find(str(folder)).schedule
-        assert schedule.model_dump() == {"log_snr": "cosine", "start_time": 0.97}
+        assert schedule.model_dump() == {"log_snr": "cosine", "start_time": 0.97, "lowres_noise_level": 0.2}
+
+    def test_one_that_predicts_noise_starts_a_little_earlier_than_the_original(self, folder: Path) -> None:
+        assert catalog.find(str(folder)).schedule.model_dump()["start_time"] == 0.99
+        change(folder / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+        assert catalog.find(str(folder)).schedule.model_dump()["start_time"] == 1.0
 
     @pytest.mark.parametrize("settings", [{"sample_size": "large"}, {"sample_size": 0}, {"sample_size": None}])
     def test_of_no_cascade(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -192,6 +197,14 @@ class TestFetch:
         assert record.licence == "Of its own" and catalog.is_sound(record, afresh=True)
         ours, theirs = load_pipeline("tiny", **CPU), load_pipeline(whole, **CPU)
         assert torch.equal(ours.base_unet.final_conv.weight, theirs.base_unet.final_conv.weight)
+
+    def test_a_published_checkpoint_keeps_its_licence_when_it_is_converted(self, published: None, tmp_path: Path) -> None:
+        file = Path(shutil.copy(FILES / "stripped_ema_fp16.pt", tmp_path / "tiny.pt"))
+        convert_rsdiff(file, tmp_path / "out", config=SIDES)
+        record = catalog.find(str(tmp_path / "out"))
+        assert record.licence == "Of its own" and catalog.is_sound(record, afresh=True) and record.archive is None
+        convert_rsdiff(file, tmp_path / "other", config={"base": {"sample_size": 8}, "sr": {"sample_size": 32}})
+        assert "unknown" in catalog.find(str(tmp_path / "other")).licence
 
     def test_one_that_is_no_checkpoint_of_it_leaves_nothing(self, published: None, home: Path, tmp_path: Path) -> None:
         torch.save({"model": {"unets.0.other": torch.zeros(1)}, "version": "2.1.0"}, tmp_path / "tiny.pt")

@@ -12,9 +12,10 @@ import torch
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from PIL import Image
 
+from rsgeo.pipelines.given import Given
 from rsgeo.pipelines.sat_img2img_pipeline import SatImg2ImgPipeline
 from rsgeo.pipelines.sat_inpaint_pipeline import SatInpaintPipeline
-from rsgeo.pipelines.sat_pipeline import Given, SatPipeline
+from rsgeo.pipelines.sat_pipeline import SatPipeline
 
 # One without a table of noise levels, one that may not be there.
 SCHEDULERS = [one.name for one in KarrasDiffusionSchedulers if one.name not in ("EDMEulerScheduler", "DPMSolverSDEScheduler")]

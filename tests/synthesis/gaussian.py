@@ -43,7 +43,7 @@ class Exact:
         variance, modes = np.linalg.eigh(tile_covariance(length))
         self.variance, self.modes = torch.from_numpy(variance.clip(0)).float(), torch.from_numpy(modes).float()
 
-    def conditions(self, prompts, scenes, seen=None, known=None):
+    def conditions(self, prompts, scenes, seen=None, known=None, coarser=None):
         return None
 
     def start(self, noise):
@@ -85,7 +85,7 @@ def synthesise(length, phases):
         seed=1,
         synthesis=Synthesis(plan="test", phases=phases),
     )
-    graph = Graph(request.grid, phases, scale=1)
+    graph = Graph(request.grid, request.synthesis, scale=1)
     maker = engine.Maker(Model(Exact(length)), request, graph, batch_size=64, scene_at=lambda xs, ys: [SceneMetadata()] * len(xs))
     found = engine.bands(maker)
     return (np.concatenate([band.pixels for band in found], axis=1) / 127.5 - 1) * 4

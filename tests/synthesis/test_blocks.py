@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsgeo.errors import InputError
-from rsgeo.request import GridRecord, PhaseRecord
+from rsgeo.request import GridRecord, PhaseRecord, Synthesis
 from rsgeo.synthesis.blocks import Block, Graph, block_side, wanted_windows, windows_read
 from rsgeo.synthesis.lattice import Lattice, window_bounds
 
@@ -53,7 +53,7 @@ def test_windows_read_are_exactly_those_under_a_reader(lattice, reader, windows)
     assert [tuple(window) for window in found.tolist()] == [(i, j) for i in rows for j in cols if not cells.isdisjoint(covers(lattice, i, j))]
 
 
-PHASES = tuple(PhaseRecord(first=n, last=n + 1, tile=8, stride=6, shift=3 * n) for n in range(2))
+PLAN = Synthesis(plan="test", phases=tuple(PhaseRecord(first=n, last=n + 1, tile=8, stride=6, shift=3 * n) for n in range(2)))
 MASK = np.zeros((150, 400), bool)
 MASK[3:20, 100:103] = MASK[120:140, 310:399] = True
 
@@ -62,7 +62,7 @@ MASK[3:20, 100:103] = MASK[120:140, 310:399] = True
 @pytest.mark.parametrize("decoder", [{}, {"decoder_tile": 12, "decoder_stride": 9}], ids=["local", "overlap"])
 def test_every_block_is_made_once_after_what_it_reads_and_freed_after_its_last_reader(masked, decoder):
     valid = (lambda r, c, h, w: MASK[r : r + h, c : c + w]) if masked else None
-    graph = Graph(grid(-37, 61, 150, 400), PHASES, scale=4, valid=valid, **decoder)
+    graph = Graph(grid(-37, 61, 150, 400), PLAN, scale=4, valid=valid, **decoder)
     held, made = set(), Counter()
     for _, pictures, waves in graph.walk():
         for wave in waves:
@@ -87,7 +87,7 @@ def test_every_block_is_made_once_after_what_it_reads_and_freed_after_its_last_r
 def test_rows_without_a_wanted_pixel_come_too_and_cost_nothing():
     valid = np.zeros((3000, 40), bool)
     valid[0, 0] = valid[-1, -1] = True
-    graph = Graph(grid(5, 5, 3000, 40), PHASES, scale=4, valid=lambda r, c, h, w: valid[r : r + h, c : c + w])
+    graph = Graph(grid(5, 5, 3000, 40), PLAN, scale=4, valid=lambda r, c, h, w: valid[r : r + h, c : c + w])
     rows = [(span, len(pictures), len(waves)) for span, pictures, waves in graph.walk()]
     starts, heights = zip(*(span for span, _, _ in rows), strict=True)
     assert list(starts) == list(np.cumsum([0, *heights[:-1]])) and starts[-1] + heights[-1] == 3000
@@ -95,7 +95,7 @@ def test_rows_without_a_wanted_pixel_come_too_and_cost_nothing():
 
 
 def test_work_that_is_done_is_not_done_again():
-    graph = Graph(grid(0, 0, 900, 900), PHASES, scale=4)
+    graph = Graph(grid(0, 0, 900, 900), PLAN, scale=4)
     order = [block for _, _, waves in graph.walk() for wave in waves for block in wave.blocks]
     for count in (1, 5, len(order) - 1):
         done = set(order[:count])
@@ -104,7 +104,7 @@ def test_work_that_is_done_is_not_done_again():
 
 
 def test_the_walk_recomputes_what_was_freed_when_a_reader_is_missing():
-    graph = Graph(grid(0, 0, 900, 900), PHASES, scale=4)
+    graph = Graph(grid(0, 0, 900, 900), PLAN, scale=4)
     everything = set(graph.blocks())
     lost = Block(graph.picture, 1, 1)
     done = {block for block in everything if block.stage == graph.picture} - {lost}
@@ -120,4 +120,4 @@ def test_sides_are_whole_tiles_and_not_small(tile, scale, side):
 
 def test_an_area_without_pixels_is_refused():
     with pytest.raises(InputError, match="no pixel"):
-        Graph(grid(0, 0, 9, 9), PHASES, scale=4, valid=lambda r, c, h, w: np.zeros((h, w), bool))
+        Graph(grid(0, 0, 9, 9), PLAN, scale=4, valid=lambda r, c, h, w: np.zeros((h, w), bool))

@@ -58,7 +58,7 @@ class Mixer:
         self.patches = torch.randn(3 * 16, 5, generator=generator) / 12
         self.scenes, self.windows, self.prompts = [], 0, set()
 
-    def conditions(self, prompts, scenes, seen=None, known=None):
+    def conditions(self, prompts, scenes, seen=None, known=None, coarser=None):
         self.scenes += scenes
         self.prompts.update(prompts)
         return torch.tensor([[s.lon.value / 500, s.lat.value / 500] for s in scenes], dtype=torch.float32)
@@ -120,7 +120,7 @@ def world_scene(asked):
 def pieces(asked, level, valid=None):
     return blocks.Graph(
         asked.grid,
-        asked.synthesis.phases,
+        asked.synthesis,
         scale=level.scale,
         decoder_tile=level.decoder_tile,
         decoder_stride=level.decoder_stride,
@@ -295,7 +295,7 @@ def test_memory_does_not_grow_with_the_height_and_little_with_the_width_and_time
 def test_the_plans_time_counts_whole_batches_in_every_world_as_the_engine_runs_them(mixed):
     batch, pace = 7, 0.5
 
-    def by_column(corners, tile):
+    def by_column(corners, tile, factor):
         shares = np.full((tile, tile), 0.5, np.float32)
         return [(Wish("a field"),) if col < 12 else (Wish("a field", shares), Wish("a wood", 1 - shares)) for _, col in corners]
 
@@ -396,7 +396,7 @@ def test_plans_that_do_not_fit_the_model_are_refused():
 def test_blocks_cut_for_another_model_are_refused():
     asked, level = request(*BIG), Mixer()
     for other in ({"scale": 8}, {"scale": 4, "decoder_tile": 8, "decoder_stride": 6}):
-        graph = blocks.Graph(asked.grid, asked.synthesis.phases, **other)
+        graph = blocks.Graph(asked.grid, asked.synthesis, **other)
         with pytest.raises(InputError, match="install the model again"):
             Maker(Model(level), asked, graph, batch_size=3, scene_at=world_scene(asked))
 
@@ -411,7 +411,7 @@ def test_a_used_scheduler_object_leaves_no_trace():
 class Guided(Mixer):
     """A level that paints over a raster: each window mixes in all of its piece of it."""
 
-    def conditions(self, prompts, scenes, seen=None, known=None):
+    def conditions(self, prompts, scenes, seen=None, known=None, coarser=None):
         pieces = torch.from_numpy(np.concatenate([np.where(one.mask[:, None], one.pixels / 64, -1) for one in seen]))
         assert pieces.shape == (self.batch, 2, 32, 32) and pieces.dtype == torch.float32
         return super().conditions(prompts, scenes), torch.nn.functional.avg_pool2d(pieces, 4)
@@ -466,7 +466,7 @@ def test_a_model_that_sees_a_raster_paints_the_same_world_over_it(reference, tmp
 class Knowing(Mixer):
     """A level that is given pixels: it mixes in all of them that a window holds, and keeps them where a cell holds nothing else."""
 
-    def conditions(self, prompts, scenes, seen=None, known=None):
+    def conditions(self, prompts, scenes, seen=None, known=None, coarser=None):
         pixels = torch.from_numpy(np.stack([one.pixels for one in known]))
         given = torch.from_numpy(np.stack([one.mask for one in known]))
         assert pixels.shape == (self.batch, 3, 32, 32) and not pixels[~given[:, None].expand_as(pixels)].any()
@@ -496,7 +496,7 @@ def test_what_is_made_between_given_pixels_is_one_world(decoder, tmp_path):
             return ~given_pixels(row + row0, col + col0, rows, columns).mask
 
         options = {"scale": 4, "decoder_tile": decoder, "decoder_stride": decoder and 6, "valid": valid, "margin": 4}
-        graph = blocks.Graph(asked.grid, asked.synthesis.phases, **options)
+        graph = blocks.Graph(asked.grid, asked.synthesis, **options)
         made = Maker(Model(level), asked, graph, batch_size=batch, scene_at=world_scene(asked), known_in=given_pixels, valid=valid)
         return np.concatenate([band.pixels for band in bands(made, store=store)], axis=1)
 

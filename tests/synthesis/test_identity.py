@@ -36,7 +36,7 @@ class Identity:
         self.noise_levels = tuple(float(steps - step) for step in range(steps))
         self.decoder_tile, self.decoder_stride = decoder_tile, decoder_stride
 
-    def conditions(self, prompts, scenes, seen=None, known=None):
+    def conditions(self, prompts, scenes, seen=None, known=None, coarser=None):
         side = self.tile * self.scale
         corners = [(round(scene.lat.value - side / 2), round(scene.lon.value - side / 2)) for scene in scenes]
         pixels = np.stack([world(row, col, side, side) for row, col in corners])
@@ -120,7 +120,7 @@ def test_the_input_comes_back_exactly(tmp_path_factory, phases, scale, decoder, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "_SIDE_PX", 24)  # small blocks, so that small areas have many
         pieces = blocks.Graph(
-            cells, phases, scale=scale, decoder_tile=decoder_tile, decoder_stride=decoder_stride, valid=None if valid.all() else crop
+            cells, request.synthesis, scale=scale, decoder_tile=decoder_tile, decoder_stride=decoder_stride, valid=None if valid.all() else crop
         )
         maker = Maker(Model(level), request, pieces, batch_size=batch, scene_at=scene_at, valid=None if valid.all() else crop)
         with CogWriter(out, grids.geobox(cells), marks=Marks(request, run={})) as writer:

@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsgeo.errors import InputError
+from rsgeo.request import Synthesis
 from rsgeo.synthesis.phases import PLANS, check_plan, name_of, noise_levels, plan_cost, plan_halo, plan_k, plan_named
 
 SD = ("scaled_linear", 0.00085, 0.012, 1000)
+
+
+def of(phases):
+    return Synthesis(plan="test", phases=phases)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 16, 50, 333, 1000])
@@ -54,9 +59,9 @@ def test_the_specified_plans_for_stable_diffusion():
     k2 = plan_k(levels, 64, 2)
     assert [p.shift for p in k2] == [0, 24] and levels[k2[1].first] == pytest.approx(3.8, abs=0.2)
     assert len(plan_k(levels, 64, 1)) == 1
-    assert [plan_halo(plan_k(levels, 64, k), 8) for k in (1, 2, 3)] == [504, 696, 1016]
-    assert plan_cost(k2) == pytest.approx(16 / 9)
-    assert plan_cost(plan_k(levels, 64, 3, stride=64)) == 1
+    assert [plan_halo(of(plan_k(levels, 64, k)), 8) for k in (1, 2, 3)] == [504, 696, 1016]
+    assert plan_cost(of(k2)) == pytest.approx(16 / 9)
+    assert plan_cost(of(plan_k(levels, 64, 3, stride=64))) == 1
 
 
 @settings(deadline=None)

@@ -10,9 +10,15 @@ from typing import Any
 
 import condition_models
 import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
 
 import rsgeo
 from rsgeo.hub import catalog
+from rsgeo.models.log_snr_scheduler import LogSNRScheduler
+from rsgeo.models.rsdiff_unet import RSDiffUNet
+from rsgeo.models.word_piece_encoder import WordPieceEncoder
+from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
 
 RING = [[14.5, 46.0], [14.507, 46.0], [14.503, 46.005], [14.5, 46.0045], [14.5, 46.0]]
 QUICK = {"num_inference_steps": 2, "guidance_scale": 1.0}
@@ -71,3 +77,22 @@ def condition_models_at_hand(condition_home: Path, monkeypatch: pytest.MonkeyPat
     """These models, and no others but the embedded ones."""
     monkeypatch.setenv("RSGEO_HOME", str(condition_home))
     return condition_home
+
+
+@pytest.fixture(scope="session")
+def cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cascade of 32 and 64 pixels with random weights and the text encoder of rsgeo-mini, as `save_pretrained` writes it."""
+    embedded = catalog.EMBEDDED / catalog.DEFAULT_MODEL
+    encoder = WordPieceEncoder.from_pretrained(embedded / "text_encoder")
+    shape = {
+        "dim": 8, "cond_dim": 16, "dim_mults": (1, 2), "layer_attns": (False, False), "layer_cross_attns": (False, True), "attn_heads": 2,
+        "attn_dim_head": 8, "text_embed_dim": encoder.config.dim, "max_text_len": encoder.config.max_length,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    base, sr = RSDiffUNet(sample_size=32, **shape), RSDiffUNet(sample_size=64, lowres_cond=True, **shape)
+    for stage in (base, sr):
+        torch.nn.init.normal_(stage.final_conv.weight, std=0.1)  # fresh, it is 0, and so is all that the network says
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(embedded / "tokenizer")
+    out = tmp_path_factory.mktemp("cascade") / "tiny"
+    RSDiffPipeline(base, sr, LogSNRScheduler(), LogSNRScheduler("linear"), encoder, tokenizer).save_pretrained(out)
+    return out

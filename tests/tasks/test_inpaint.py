@@ -21,6 +21,7 @@ from rsgeo.evaluate.borders import made_edge
 from rsgeo.geo import provenance
 from rsgeo.request import Ask
 from rsgeo.tasks.inpaint import resolve_inpainting
+from rsgeo.tasks.plan import plan
 
 CRS = "EPSG:32633"
 DATA = Path(__file__).parents[1] / "data"
@@ -194,6 +195,14 @@ def test_only_windows_that_reach_masked_pixels_run(raster: Make) -> None:
     with pytest.warns(RsgeoWarning, match="does not say which bands are red"):
         resolved = resolve_inpainting(source, Ask(mask=corner, aoi_crs=CRS, **QUICK))
     assert len(making.graph(resolved).stages[-1].windows) <= 4
+
+
+def test_a_plan_counts_all_bands_of_the_raster_wherever_it_has_data(raster: Make, clouds: Make) -> None:
+    source, mask = raster(names=("red", "green", "blue", "nir"), count=4, nodata=0), clouds()
+    asked = resolve_inpainting(source, Ask(mask=mask, **QUICK))
+    planned, made = plan(asked), rsgeo.inpaint(source, mask=mask, **QUICK)
+    assert planned.output_bytes == made.pixels.nbytes + made.mask.size == (5 * 2 + 1) * 40 * 30
+    assert planned.valid_pixels == (made.pixels[-1] == 1).sum() < 40 * 30
 
 
 def test_what_lies_round_the_mask_decides_what_is_made(raster: Make, clouds: Make, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_windows_have_one_prompt_but_at_the_border(layer: Path) -> None:
     wishes_at = wishes_of(request, 4)
     assert wishes_at is not None
     row, col = request.grid.row // 4, request.grid.col // 4  # pixel (60, 60)
-    west, border, south = wishes_at([(row, col - 20), (row, col + 2), (row + 90, col)], 16)
+    west, border, south = wishes_at([(row, col - 20), (row, col + 2), (row + 90, col)], 16, 1)
     assert [wish.prompt for wish in west] == ["sea"] and west[0].share is None
     assert [wish.prompt for wish in border] == ["forest", "sea"] or [wish.prompt for wish in border] == ["sea", "forest"]
     shares = {wish.prompt: wish.share for wish in border}
@@ -126,4 +126,4 @@ def test_the_land_use_example_asks_for_six_kinds_over_its_whole_area() -> None:
     assert wishes_at is not None
     cells = asked.request.grid
     middle = (cells.row + cells.height // 2) // 4 - 8, (cells.col + cells.width // 2) // 4 - 8
-    assert "" not in {wish.prompt for wish in wishes_at([middle], 16)[0]}
+    assert "" not in {wish.prompt for wish in wishes_at([middle], 16, 1)[0]}
