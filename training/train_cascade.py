@@ -4,7 +4,7 @@ STAGE is base (captions to small pictures), sr (the super-resolution stage, besi
 together, from ``--start``). ``--start`` is the folder ``pipeline`` that an earlier stage left; sr runs without one where its ``own_share`` is 0. The
 same command again goes on from the last checkpoint in ``--out``. After each checkpoint pictures are made of the validation part's captions; the
 weights whose Frechet distance to its pictures is the lowest so far are kept in ``--out``/pipeline, as `RSDiffPipeline.save_pretrained` writes
-them, with what they are of in meta.json; when no checkpoint has been better for a while the run ends.
+them, with what they are of in training.json; when no checkpoint has been better for a while the run ends.
 
 NAME is rsicd (the user's own copy) or ucmerced. Needs torch, diffusers, transformers, tokenizers, accelerate, safetensors, numpy, PIL, PyYAML and
 pydantic only, and pyarrow for RSICD as parquet.
@@ -228,7 +228,7 @@ def main() -> None:
     text_encoder.to(loop.device)
     encode = RSDiffPipeline(base, sr, *schedulers(config), text_encoder, tokenizer).encode
     validation = Validation(args.stage, held_out, load(args.judge), config)
-    earlier = json.loads((args.start / "meta.json").read_text())["stages"] if args.start else {}
+    earlier = json.loads((args.start / "training.json").read_text())["stages"] if args.start else {}
 
     def loss(step: int) -> torch.Tensor:
         process = accelerator.process_index
@@ -260,7 +260,7 @@ def main() -> None:
             pipeline.save_pretrained(part)
             run = {"config": config, **loop.facts(), "validation_frechet": found}
             meta = {"data": cascade_data.DATA_SETS[name], "licence": cascade_data.LICENCES[name], "stages": {**earlier, args.stage: run}}
-            (part / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+            (part / "training.json").write_text(json.dumps(meta, indent=1) + "\n")
             replace(args.out / "pipeline", part)
         file.write_text(json.dumps(history, indent=1) + "\n")
         since = len(history) - 1 - min(range(len(history)), key=lambda index: history[index]["frechet"])

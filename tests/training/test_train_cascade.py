@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
+from rsgeo.hub.load import load_pipeline
 from rsgeo.models.log_snr_scheduler import LogSNRScheduler
 from rsgeo.models.rsdiff_unet import RSDiffUNet
 from rsgeo.pipelines.rsdiff_pipeline import RSDiffPipeline
@@ -181,7 +182,8 @@ def test_stages_follow_each_other_and_go_on_where_they_stopped(
     tuned = load_file(tmp_path / "joint" / "pipeline" / "base_unet" / "diffusion_pytorch_model.safetensors")
     assert not all(torch.equal(before[key], tuned[key]) for key in before)
 
-    pipeline = RSDiffPipeline.from_pretrained(tmp_path / "joint" / "pipeline")
+    pipeline = load_pipeline(str(tmp_path / "joint" / "pipeline"))
+    assert isinstance(pipeline, RSDiffPipeline)
     images = pipeline("a river", num_inference_steps=2, output_type="pt", generator=torch.Generator().manual_seed(0)).images
     assert images.shape == (1, 3, 16, 16) and torch.isfinite(images).all()
 
@@ -219,6 +221,6 @@ def _train(stage: str, rsicd: Path, config: Path, out: Path, minutes: float, mon
     monkeypatch.setattr(sys, "argv", ["train_cascade.py", stage, *typed])
     train_cascade.main()
     return {
-        "meta": json.loads((out / "pipeline" / "meta.json").read_text()),
+        "meta": json.loads((out / "pipeline" / "training.json").read_text()),
         "history": json.loads((out / "validation.json").read_text()),
     }
