@@ -227,7 +227,7 @@ def _base(name_or_path: str) -> CatalogRecord:
 def _of_folder(folder: Path, address: str, base: str | None) -> CatalogRecord:
     """The record that lies in a folder, that of the archive that it was, or one derived from it."""
     there = layout.of(folder)
-    if (folder / RECORD).is_file():
+    if _has_record(folder):
         record = _read(folder / RECORD)
     elif not there.parts:
         raise ModelError(
@@ -237,6 +237,17 @@ def _of_folder(folder: Path, address: str, base: str | None) -> CatalogRecord:
         record = _of_published(folder) or _derived(there, base)
     record = record.model_copy(update={"folder": folder, "address": address})
     return record if base is None else _beside(record, base)
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether a folder's meta.json is a record; a training's, which says other things, is not, and is warned of."""
+    if not (folder / RECORD).is_file():
+        return False
+    if "schema_version" in derived.read_json(folder / RECORD):
+        return True
+    words = f"{folder / RECORD} is no record of the catalogue; the model's licence and GSD are unknown until rsgeo models add states them."
+    warnings.warn(words, RsgeoWarning, stacklevel=3)
+    return False
 
 
 def _derived(there: Layout, base: str | None) -> CatalogRecord:

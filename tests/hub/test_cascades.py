@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rsgeo.errors import InputError, ModelError
+from rsgeo.errors import InputError, ModelError, RsgeoWarning
 from rsgeo.hub import catalog, fetch, registry
 from rsgeo.hub.convert import convert
 from rsgeo.hub.convert_rsdiff import convert_rsdiff
@@ -91,6 +91,11 @@ class TestRecord:
         (folder / "meta.json").write_text(json.dumps({**record, **fields}))
         with pytest.raises(ModelError, match="damaged"):
             catalog.find(str(folder))
+
+    def test_a_meta_json_of_another_kind_is_no_record(self, folder: Path, whole: Path) -> None:
+        (folder / "meta.json").write_text(json.dumps({"data": "pictures", "stages": {"base": {"step": 3108}}}))
+        with pytest.warns(RsgeoWarning, match=r"meta\.json is no record of the catalogue; .* rsgeo models add states them"):
+            assert catalog.find(str(folder)).stages == catalog.find(str(whole)).stages
 
     def test_of_the_published_one(self) -> None:
         record = catalog.record_of("rsdiff-sr-cascade-ep650")
