@@ -142,9 +142,14 @@ class Validation:
             given = {"start_at": "sr", "image": self.small[part]} if self.stage == "sr" else {}
             ends = {"stop_after": "base"} if self.stage == "base" else {}
             images = pipeline(
-                self.captions[part], num_inference_steps=self.settings["steps"], guidance_scale=1.0, generator=generator, output_type="pt",
-                lowres_noise_level=self.settings["lowres_noise_level"], **given, **ends,
-            ).images  # fmt: skip
+                self.captions[part],
+                num_inference_steps=self.settings["steps"],
+                guidance_scale=1.0,
+                generator=generator,
+                output_type="pt",
+                **given,
+                **ends,
+            ).images
             made.append(as_bytes(images))
         return frechet.distance(look(self.judge, np.concatenate(made))[0], self.real)
 
@@ -242,7 +247,8 @@ def main() -> None:
         of_loop = copy.deepcopy(learns)
         of_loop.load_state_dict({**of_loop.state_dict(), **loop.ema.weights})
         parts = {"base": base, "sr": sr} | ({"base": of_loop.base, "sr": of_loop.sr} if args.stage == "joint" else {args.stage: of_loop})
-        pipeline = RSDiffPipeline(parts["base"], parts["sr"], *schedulers(config), text_encoder, tokenizer)
+        level = config["validation"]["lowres_noise_level"]
+        pipeline = RSDiffPipeline(parts["base"], parts["sr"], *schedulers(config), text_encoder, tokenizer, lowres_noise_level=level)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

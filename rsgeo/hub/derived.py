@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rsgeo.errors import ModelError
-from rsgeo.hub.layout import STAGES, Layout
+from rsgeo.hub.layout import INDEX, STAGES, Layout
 from rsgeo.hub.records import NOT_OF_THE_BASE, CatalogRecord, Condition, Defaults, LogSNRSchedule, Schedule, Stage
 
 LICENCE = "unknown; ask whoever published the weights (those that derive from Stable Diffusion 2.1 fall under its CreativeML Open RAIL++-M licence)"
@@ -22,7 +22,7 @@ FMOW_BANDS = ("B04", "B03", "B02", "B05", "B06", "B07", "B08", "B8A", "B11", "B1
 _COLOURS = ("red", "green", "blue")
 _LARGEST_CONFIG = 1_000_000
 _BYTES_A_WINDOW = 400  # for each cell and channel of the first block: what two halves of guidance take in fp32, about
-_FEW_STEPS, _START_TIME, _GUIDANCE = 25, 0.99, 4.0
+_FEW_STEPS, _START_TIME, _LOWRES_NOISE_LEVEL, _GUIDANCE = 25, 0.99, 0.2, 4.0
 _BATCH_PIXELS = 2**16
 
 
@@ -86,6 +86,8 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
         # A network that predicts noise says nothing of the clean picture at time 1, where the original samplers begin.
         usual = 1.0 if scheduler.get("prediction_type", "epsilon") != "epsilon" else _START_TIME
         start_time = float(scheduler.get("start_time", 1.0))
+        index = layout.root / INDEX
+        lowres_noise_level = float((read_json(index) if index.is_file() else {}).get("lowres_noise_level", _LOWRES_NOISE_LEVEL))
         return CatalogRecord(
             name=name,
             family="cascade",
@@ -98,7 +100,9 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
             stages=tuple(stages),
             window_bytes=max(_BYTES_A_WINDOW * side**2 * width for side, width in zip(sides, widths, strict=True)),
             trained_fields=(),
-            schedule=LogSNRSchedule(log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else usual),
+            schedule=LogSNRSchedule(
+                log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else usual, lowres_noise_level=lowres_noise_level
+            ),
             defaults=Defaults(
                 scheduler="dpmsolver++",
                 num_inference_steps=_FEW_STEPS,

@@ -58,6 +58,7 @@ class RSDiffPipeline(DiffusionPipeline):
         text_encoder, tokenizer: what the stages were trained with; None where only embeddings are given.
         guidance_rule: "orthogonal" or "classic" (`rsgeo.pipelines.guidance`), as the weights' makers sampled them.
         keep_parallel: share of the parallel part that "orthogonal" keeps.
+        lowres_noise_level: time, 0 to 1, of the noise on the low-resolution image, which the second stage was trained for.
 
     Raises:
         ValueError: ``guidance_rule`` is neither.
@@ -77,6 +78,7 @@ class RSDiffPipeline(DiffusionPipeline):
         tokenizer: Any = None,
         guidance_rule: str = "orthogonal",
         keep_parallel: float = 0.0,
+        lowres_noise_level: float = 0.2,
     ) -> None:
         super().__init__()
         _check_rule(guidance_rule)
@@ -88,7 +90,7 @@ class RSDiffPipeline(DiffusionPipeline):
             text_encoder=text_encoder,
             tokenizer=tokenizer,
         )
-        self.register_to_config(guidance_rule=guidance_rule, keep_parallel=keep_parallel)
+        self.register_to_config(guidance_rule=guidance_rule, keep_parallel=keep_parallel, lowres_noise_level=lowres_noise_level)
 
     def encode(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Captions through tokenizer and text encoder, T5's or that of rsgeo-mini: what the call takes as ``prompt_embeds`` and ``prompt_mask``.
@@ -126,7 +128,7 @@ class RSDiffPipeline(DiffusionPipeline):
         inpaint_image: torch.Tensor | None = None,
         inpaint_mask: torch.Tensor | None = None,
         resample_times: int = 5,
-        lowres_noise_level: float = 0.2,
+        lowres_noise_level: float | None = None,
         generator: Generators = None,
         output_type: str = "pil",
         callback_on_step_end: Callback | None = None,
@@ -148,7 +150,7 @@ class RSDiffPipeline(DiffusionPipeline):
             skip_steps: how many first steps of the base are left out; with ``image``.
             inpaint_image, inpaint_mask: what is kept where the mask (batch or 1, height, width) is True; resized for each stage.
             resample_times: repeats of each step with ``inpaint_mask`` (Lugmayr et al., RePaint, CVPR 2022).
-            lowres_noise_level: time, 0 to 1, of the noise on the low-resolution image.
+            lowres_noise_level: instead of the pipeline's.
             output_type: "pil", "np" (batch, height, width, 3) or "pt" (batch, 3, height, width), both in [0, 1].
             callback_on_step_end: called with the pipeline, the number of the step in its stage, the time step and {"stage": "base" or "sr",
                 "sample": pixels in [-1, 1]}; gives back the sample if it changes it.
@@ -187,7 +189,7 @@ class RSDiffPipeline(DiffusionPipeline):
                 keep_parallel=share,
                 skip_steps=skip_steps if stage == "base" else 0,
                 inpainting=self._inpainting(inpaint_image, inpaint_mask, resample_times, unet),
-                lowres_noise_level=lowres_noise_level,
+                lowres_noise_level=self.config.lowres_noise_level if lowres_noise_level is None else lowres_noise_level,
                 generator=generator,
                 callback=callback_on_step_end,
             )

@@ -71,6 +71,10 @@ class TestRecord:
         schedule = catalog.find(str(folder)).schedule
         assert schedule.model_dump() == {"log_snr": "cosine", "start_time": 0.97, "lowres_noise_level": 0.2}
 
+    def test_the_noise_that_a_pipeline_puts_on_its_base_is_believed(self, folder: Path) -> None:
+        change(folder / "model_index.json", lowres_noise_level=0.05)
+        assert catalog.find(str(folder)).schedule.model_dump()["lowres_noise_level"] == 0.05
+
     def test_one_that_predicts_noise_starts_a_little_earlier_than_the_original(self, folder: Path) -> None:
         assert catalog.find(str(folder)).schedule.model_dump()["start_time"] == 0.99
         change(folder / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")

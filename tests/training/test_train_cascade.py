@@ -190,7 +190,8 @@ def test_stages_follow_each_other_and_go_on_where_they_stopped(
 
 def test_a_run_by_t5_leaves_t5(rsicd: Path, small: Path, t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _train("base", rsicd, small, tmp_path, 1e-9, monkeypatch, "--text", str(t5))
-    assert json.loads((tmp_path / "pipeline" / "model_index.json").read_text())["text_encoder"] == ["transformers", "T5EncoderModel"]
+    index = json.loads((tmp_path / "pipeline" / "model_index.json").read_text())
+    assert index["text_encoder"] == ["transformers", "T5EncoderModel"] and index["lowres_noise_level"] == 0.05
 
 
 def test_a_run_ends_when_no_checkpoint_is_better_for_a_while(rsicd: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
