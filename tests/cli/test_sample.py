@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -72,7 +73,9 @@ def test_mistakes_are_one_sentence_and_write_nothing(folder: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     program = [sys.executable, "-c", "from rsgeo.cli import main; main(prog_name='rsgeo')", "sample", "--captions", "captions.txt", "--dtype", "fp32"]
     slow = [*program, "--num-inference-steps", "500", "--batch-size", "1", "out"]
-    with subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as run:
+    # A shell's background jobs, in which tests may run, do not heed SIGINT, nor do their children.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ, preexec_fn=heeding) as run:
         until = time.monotonic() + 120
         while not (folder / "out" / "captions.txt").exists() and time.monotonic() < until:
             time.sleep(0.05)
