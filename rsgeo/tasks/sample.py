@@ -179,8 +179,13 @@ def _loaded(request: CaptionRequest, chosen: making.Settings, how: Runtime) -> C
 
 
 def _pictures(make: CaptionView, missing: list[int], batch_size: int, how: Runtime) -> Iterator[tuple[int, Image.Image]]:
-    """The pictures that are missing with their indices, made batch by batch."""
-    batches, done = [missing[first : first + batch_size] for first in range(0, len(missing), batch_size)], 0
+    """The pictures that are missing with their indices, made batch by batch.
+
+    Batches are those of a run that misses nothing: what stands beside a picture, and where in the batch it does, may move its last bits.
+    """
+    count, wanted = len(make.request.captions), set(missing)
+    every = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
+    batches, done = [batch for batch in every if not wanted.isdisjoint(batch)], 0
 
     def tell() -> None:
         nonlocal done
@@ -191,9 +196,8 @@ def _pictures(make: CaptionView, missing: list[int], batch_size: int, how: Runti
             raise CancelledError("Interrupted.")
 
     for batch in batches:
-        # A batch is always full, so that each picture comes from the same arithmetic whatever stands beside it.
         full = [*batch, *[batch[-1]] * (batch_size - len(batch))]
-        yield from zip(batch, make(full, tell), strict=False)
+        yield from ((index, picture) for index, picture in zip(batch, make(full, tell), strict=False) if index in wanted)
 
 
 def _title(request: CaptionRequest) -> list[str]:
