@@ -80,7 +80,8 @@ def main() -> None:
         unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]",
     ).save_pretrained(args.out / "tokenizer")  # fmt: skip
     (args.out / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=1) + "\n")
-    record: dict[str, Any] = {**RECORD, "training": {key: facts[key] for key in facts if key != "config"}}
+    looks = json.loads(Path(__file__).with_name("looks.json").read_text())
+    record: dict[str, Any] = {**RECORD, "looks": looks, "training": {key: facts[key] for key in facts if key != "config"}}
     if args.scores:
         scores = json.loads(args.scores.read_text())
         scores.pop("confusion", None)

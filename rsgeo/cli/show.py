@@ -161,8 +161,8 @@ def _request(resolved: Resolved) -> list[tuple[str, str]]:
 
 def _kept(reference: Reference) -> tuple[str, str]:
     """Which raster's pixels stay, where they do not, and how a model sees them."""
-    low, high = reference.stretch[0]
-    seen = f"bands {', '.join(map(str, reference.bands))} seen from {low:g} to {high:g}"
+    ends = [f"{low:.4g} to {high:.4g}" for low, high in reference.stretch]
+    seen = f"bands {', '.join(map(str, reference.bands))} seen from {', '.join(dict.fromkeys(ends))}"
     mask = reference.mask
     if mask is None:
         return "continued", f"{reference.name}, from its pixels, which stay bit for bit; {seen}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -105,6 +106,27 @@ class Condition(_Part):
     radiometry: Literal["colours", "fmow-sentinel2"] = "colours"
 
 
+class Look(_Part):
+    """What pictures a model was trained with look like at a GSD in metres, black being 0 and white 1.
+
+    ``mean`` of red, green and blue and the ``deviation`` of a band are over all pixels. ``brightness``, ``red_less_green`` and ``blue_less_green``
+    are where the means of whole pictures lie, the 2nd to the 98th percentile.
+    """
+
+    gsd: float = Field(gt=0)
+    mean: tuple[float, float, float]
+    deviation: float = Field(gt=0)
+    brightness: tuple[float, float]
+    red_less_green: tuple[float, float]
+    blue_less_green: tuple[float, float]
+
+    def knows(self, mean: Sequence[float]) -> bool:
+        """Whether pictures of that mean colour were among them."""
+        red, green, blue = mean
+        places = ((sum(mean) / 3, self.brightness), (red - green, self.red_less_green), (blue - green, self.blue_less_green))
+        return all(low <= value <= high for value, (low, high) in places)
+
+
 class Archive(_Part):
     """The file a model was published as: where, and its bytes and SHA-256 where they are known."""
 
@@ -135,6 +157,8 @@ class CatalogRecord(_Part):
     data taught ("place", "gsd", "date", "cloud_cover"); every other field reaches the network as unknown. ``trained_region`` is (west, south, east,
     north) in degrees, outside of which the place is unknown to it as well. ``encoding`` says how metadata become numbers, and with that what unknown
     becomes (`rsgeo.encoding`). ``window_bytes`` is the memory that each window of a batch takes while the network runs, about.
+
+    ``looks`` say what colours it knows, where that is known; at a GSD between them the nearest holds.
 
     ``tasks`` are what the model can do, ``default_for`` those for which it is taken where no model is named. ``base`` names the record whose UNet,
     and whatever else the folder lacks, a ControlNet works with; what its own record leaves out is as there. ``condition`` is what it sees.
@@ -173,6 +197,7 @@ class CatalogRecord(_Part):
     trained_fields: tuple[FieldName, ...]
     trained_region: tuple[float, float, float, float] | None = None
     trained_region_name: str = ""
+    looks: tuple[Look, ...] = ()
     schedule: Schedule | LogSNRSchedule
     defaults: Defaults
     training: dict[str, Any] = Field(default_factory=dict)

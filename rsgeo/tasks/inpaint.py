@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from rsgeo.errors import AreaError, InputError, RsgeoWarning
@@ -20,9 +16,9 @@ from rsgeo.geo.known_raster import KnownRaster
 from rsgeo.geo.layout import Layout
 from rsgeo.geo.optical import sha256
 from rsgeo.geo.raster_open import open_raster, regular_file, sniff_driver
-from rsgeo.geo.raster_read import Mask
 from rsgeo.request import COLOURS, MOST_GROWTH_PX, Ask, GridRecord, MaskRecord, Reference
 from rsgeo.runtime import Result, Runtime
+from rsgeo.tasks import known_colours
 from rsgeo.tasks.composite import Composite
 from rsgeo.tasks.generate import run
 from rsgeo.tasks.resolve import Resolved, resolve
@@ -42,9 +38,6 @@ _PLACE = (
     "references",
     "aoi",
 )
-_ROWS = 256
-_SAMPLE = 4_000_000
-_PERCENT = (2, 98)
 
 
 def inpaint(path: str | Path, ask: Ask, out: str | Path | None = None, runtime: Runtime | None = None) -> Result:
@@ -82,10 +75,10 @@ def with_known(base: Resolved, path: Path, bands: tuple[int, ...], mask: MaskRec
     if mask_path is not None and mask is not None and mask.sha256 is not None:
         files[mask.sha256] = mask_path
     raster = KnownRaster(path, record, base.request.grid, mask_path)
-    stretch = _stretch(raster, layout)
-    if mask is not None and not any(raster.to_make(*place).any() for place in _rows(raster)):
+    stretch = known_colours.stretch_of(raster, layout, base.record.looks, grid.ground(base.request.grid).gsd_m)
+    if mask is not None and not any(raster.to_make(*place).any() for place in known_colours.rows(raster)):
         raise AreaError(f"The mask marks no pixel of {path.name}; give another, or other --mask-values.")
-    kept = record.model_copy(update={"stretch": (stretch,) * 3})
+    kept = record.model_copy(update={"stretch": stretch})
     request = base.request.model_copy(update={"references": (kept,)})
     resolved = replace(base, request=request, files=files)
     Composite(KnownRaster(path, kept, request.grid, mask_path), request).check()
@@ -145,36 +138,3 @@ def _colours(path: Path, layout: Layout, bands: tuple[int, ...]) -> tuple[int, .
         raise InputError(f"{path.name} has {count} band{'s' * (count > 1)}; red, green and blue are needed, for no model makes anything else.")
     warnings.warn(f"{path.name} does not say which bands are red, green and blue; 1, 2, 3 are taken, else say --bands.", RsgeoWarning, stacklevel=4)
     return (1, 2, 3)
-
-
-def _stretch(raster: KnownRaster, layout: Layout) -> tuple[float, float]:
-    """The numbers that a model sees as black and white: 0 and 255 of bytes, else percentiles of the pixels that stay, over the whole raster.
-
-    One pair for all bands, so that colours keep their hue. Raises InputError where no pixel stays, or all are alike.
-    """
-    step = max(1, math.ceil(math.sqrt(raster.own.width * raster.own.height / _SAMPLE)))
-    seen = [pixels[:, mask] for pixels, mask in _sampled(raster, step)]
-    if not any(part.size for part in seen):
-        raise InputError(f"No pixel of {raster.path.name} stays; rsgeo generate --like {raster.path.name} makes a picture on its grid.")
-    if layout.dtype == "uint8":
-        return 0.0, 255.0
-    low, high = (float(value) for value in np.percentile(np.concatenate(seen, axis=1), _PERCENT))
-    if not high > low:
-        raise InputError(f"The pixels of {raster.path.name} that stay are all alike; there is nothing to go by.")
-    return low, high
-
-
-def _sampled(raster: KnownRaster, step: int) -> Iterator[tuple[NDArray[np.float32], Mask]]:
-    """Every ``step``-th pixel of every such row: the numbers (3, ...) of the colours, and which of them stay and have data."""
-    for row, col, height, width in _rows(raster):
-        pixels, data = raster.numbers(row, col, height, width)
-        stays = data & raster.stays(row, col, height, width)
-        cut = (slice(-(row - raster.own.row) % step, None, step), slice(None, None, step))
-        yield pixels[(slice(None), *cut)], stays[cut]
-
-
-def _rows(raster: KnownRaster) -> Iterator[tuple[int, int, int, int]]:
-    """Stretches of whole rows that cover the raster, in the world's pixels."""
-    own = raster.own
-    for first in range(0, own.height, _ROWS):
-        yield own.row + first, own.col, min(_ROWS, own.height - first), own.width
