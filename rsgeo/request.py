@@ -71,7 +71,7 @@ class RequestedScene(_Record):
 SCHEDULERS = ("ddim", "dpmsolver++", "euler", "sde-dpmsolver++", "unipc")
 """Solvers that can be cut into phases: they keep no history across a phase border, or start it afresh (SYNTHESIS.md 5.3)."""
 
-CASCADE_SCHEDULERS = ("ancestral", "dpmsolver++")
+CASCADE_SCHEDULERS = ("ancestral", "dpmsolver++", "sde-dpmsolver++")
 """Those of cascades (`rsgeo.models.log_snr_scheduler`)."""
 
 

@@ -32,7 +32,7 @@ _MACHINE = ("device", "dtype", "batch_size", "overwrite", "reproducible")
 @click.option("--date", help="Told to the model (YYYY-MM-DD or YYYY-MM); default unknown.")
 @click.option("--cloud-cover", type=float, metavar="PERCENT", help="Told to the model; default unknown.")
 @options.steps
-@click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc; of a cascade dpmsolver++ or ancestral.")
+@click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc; of a cascade ancestral, dpmsolver++ or sde-dpmsolver++.")
 @click.option("--model", default="rsgeo-mini", show_default=True, help="Name or folder of a model.")
 @options.machine
 @click.option("--cols", "columns", type=int, default=4, show_default=True, metavar="N", help="Pictures beside each other in _grid.png.")

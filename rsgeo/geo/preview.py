@@ -20,12 +20,12 @@ from rsgeo.geo.raster_read import read_decimated
 def write_preview(image: str | Path, out: Path, marks: Marks, *, max_side: int = 1024) -> None:
     """Write the image at ``image`` as an RGBA PNG of at most ``max_side`` pixels a side, transparent where it is masked.
 
-    Of a raster whose pixels stay, ``marks`` say which bands are the colours and how a model sees their numbers: so they are shown.
+    Of a raster whose pixels stay, ``marks`` say which bands are the colours; other numbers than bytes are shown between two percentiles.
 
     Raises OutputError if ``out`` cannot be written, InputError if ``image`` cannot be read.
     """
     known = next((reference for reference in marks.request.references if reference.role == "known"), None)
-    pixels, mask = read_decimated(image, max_side) if known is None else read_decimated(image, max_side, known.bands, known.stretch)
+    pixels, mask = read_decimated(image, max_side) if known is None else read_decimated(image, max_side, known.bands, stretched=True)
     rgba = np.dstack([*pixels, np.where(mask, np.uint8(255), np.uint8(0))])
     write_png(Image.fromarray(rgba), out, synthetic=marks.synthetic, created=marks.created, copyright=marks.copyright)
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from rsgeo.errors import InputError
 from rsgeo.geo.raster_open import open_raster
-from rsgeo.geo.stretch import Stretch, shown
+from rsgeo.geo.stretch import shown
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -32,6 +32,7 @@ CACHE_MB = 64
 _READ_BYTES = 2**25
 _MOST_ROWS = 512
 _LARGEST_BLOCK_BYTES = 2**28
+_PERCENT = (2, 98)
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,15 @@ class PlacedImage:
         return inner, Window(left - self.col, top - self.row, right - left, bottom - top)
 
 
-def read_decimated(path: str | Path, max_side: int, bands: Sequence[int] = (1, 2, 3), stretch: Stretch | None = None) -> tuple[Pixels, Mask]:
+def read_decimated(path: str | Path, max_side: int, bands: Sequence[int] = (1, 2, 3), *, stretched: bool = False) -> tuple[Pixels, Mask]:
     """Red, green and blue averaged to at most ``max_side`` pixels a side, from overviews where there are some.
 
-    ``bands`` are their numbers, from 1; ``stretch`` says what of other numbers than bytes is shown as black and white. Returns pixels
-    (3, height, width) uint8 and mask (height, width), True where valid. Raises InputError for an image without these bands or, without a
-    ``stretch``, of other numbers than bytes, or one that cannot be read.
+    ``bands`` are their numbers, from 1; ``stretched`` shows other numbers than bytes from their 2nd to their 98th percentile, all bands alike.
+    Returns pixels (3, height, width) uint8 and mask (height, width), True where valid. Raises InputError for an image without these bands or, where
+    not ``stretched``, of other numbers than bytes, or one that cannot be read.
     """
     with open_raster(path) as dataset:
-        if dataset.count < max(bands) or (stretch is None and dataset.dtypes[0] != "uint8"):
+        if dataset.count < max(bands) or (not stretched and dataset.dtypes[0] != "uint8"):
             raise InputError(f"{path} is not a uint8 RGB image.")
         check_block_size(dataset)
         factor = max(1.0, max(dataset.width, dataset.height) / max_side)
@@ -180,7 +181,10 @@ def read_decimated(path: str | Path, max_side: int, bands: Sequence[int] = (1, 2
             mask: Mask = dataset.dataset_mask(out_shape=shape, resampling=Resampling.nearest) > 0
         except (RasterioError, OSError) as error:
             raise damaged(dataset) from error
-    pixels: Pixels = numbers if stretch is None else np.rint(np.nan_to_num(shown(numbers, stretch)) * 255).astype(np.uint8)
+    if numbers.dtype == np.uint8 or not mask.any():
+        return numbers.astype(np.uint8), mask
+    low, high = (float(value) for value in np.nanpercentile(numbers[:, mask], _PERCENT))
+    pixels: Pixels = np.rint(np.nan_to_num(shown(numbers, [(low, high if high > low else low + 1)])) * 255).astype(np.uint8)
     return pixels, mask
 
 

@@ -64,7 +64,7 @@ class LogSNRSchedule(_Part):
         return CASCADE_SCHEDULERS
 
     def start_of(self, scheduler: str) -> float:
-        """The time at which a solver starts, 1 being noise alone: where few deterministic steps do best, or as the original does."""
+        """The time at which a solver starts, 1 being noise alone: where few steps do best, or as the original does."""
         return 1.0 if scheduler == "ancestral" else self.start_time
 
 

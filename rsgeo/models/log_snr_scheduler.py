@@ -17,7 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 _SCHEDULES = ("cosine", "linear")
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
-_ALGORITHMS = ("ancestral", "dpmsolver++")
+_ALGORITHMS = ("ancestral", "dpmsolver++", "sde-dpmsolver++")
 _SPACINGS = ("time", "log_snr")
 _SMALLEST_ALPHA = 1e-8
 _SMALLEST_VARIANCE = 1e-20
@@ -26,7 +26,7 @@ Generators = torch.Generator | list[torch.Generator] | None
 
 
 class LogSNRScheduler(SchedulerMixin, ConfigMixin):
-    """The sampler of Imagen and RSDiff, and a deterministic one for few steps.
+    """The sampler of Imagen and RSDiff, and two for few steps, a deterministic one and a stochastic one.
 
     All coefficients are float32 and computed on the CPU, so that they are the same on every device. At the end of the cosine schedule float32
     and float64 differ by 40 in log-SNR, and published networks know float32's number.
@@ -35,14 +35,15 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
         schedule: log-SNR of a time from 0 (clean) to 1 (noise): "cosine" (Nichol and Dhariwal, ICML 2021, section 3.2, with its offset 0.008)
             or "linear" (of betas; Ho et al., NeurIPS 2020, in continuous time).
         prediction_type: what the network gives: "epsilon", "v_prediction" (Salimans and Ho, ICLR 2022) or "sample".
-        algorithm_type: "ancestral", the posterior with its noise (Ho et al. 2020, equation 7), or "dpmsolver++", deterministic and of second
-            order in half the log-SNR (Lu et al., DPM-Solver++, 2022, algorithm 2), but for its first and last step.
+        algorithm_type: "ancestral", the posterior with its noise (Ho et al. 2020, equation 7); "dpmsolver++", deterministic and of second
+            order in half the log-SNR (Lu et al., DPM-Solver++, 2022, algorithm 2), but for its first and last step; or "sde-dpmsolver++", the
+            posterior with the original that "dpmsolver++" extrapolates (ibid., SDE-DPM-Solver++(2M)).
         thresholding: dynamic thresholding of the predicted original (Saharia et al., Imagen, NeurIPS 2022, section 2.3).
         dynamic_thresholding_ratio: the share of a sample's numbers that thresholding leaves unclipped.
         clip_sample: without thresholding, whether the predicted original is clipped to [-1, 1].
-        start_time: where sampling starts. At 1 a network that predicts noise says nothing of the original; few deterministic steps, whose
-            first one is long, do better to start a little earlier.
-        timestep_spacing: whether steps are even in "time", as the ancestral sampler's are, or in "log_snr", in which few deterministic ones do
+        start_time: where sampling starts. At 1 a network that predicts noise says nothing of the original; few steps, whose first one is
+            long, do better to start a little earlier.
+        timestep_spacing: whether steps are even in "time", as the ancestral sampler's are, or in "log_snr", in which few of second order do
             better (Lu et al., DPM-Solver, NeurIPS 2022); from a ``start_time`` of about 0.99 then, for at 1 half the log-SNRs are all noise.
 
     Raises:
@@ -87,6 +88,11 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
             noise_to_signal = torch.cos((t + 0.008) / 1.008 * (math.pi / 2)) ** -2 - 1
             return -torch.log(noise_to_signal.clamp_min(1e-5))
         return -torch.log(torch.expm1(1e-4 + 10 * t**2))
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether each step adds noise."""
+        return str(self.config.algorithm_type) != "dpmsolver++"
 
     def set_timesteps(self, num_inference_steps: int, device: str | torch.device | None = None) -> None:
         """Steps from ``start_time`` to 0, even as configured; their log-SNRs, rising, are `timesteps`.
@@ -169,12 +175,12 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
     ) -> DDPMSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """From one of `timesteps` to the next, or to time 0.
 
-        A step may be repeated; steps may be left out at the beginning. The deterministic solver reads the step before,
-        where that was the last one taken.
+        A step may be repeated; steps may be left out at the beginning. Solvers of second order read the step before, where that was the last one
+        taken.
 
         Args:
             model_output: (batch, channels, height, width), as all samples.
-            generator: draws the ancestral step's noise where ``noise`` is None. It is drawn at the last step too, where it is not used, so
+            generator: draws a stochastic step's noise where ``noise`` is None. It is drawn at the last step too, where it is not used, so
                 that as many numbers are drawn as by the original.
             noise: standard normal numbers instead of drawing them; the deterministic solver uses none.
 
@@ -188,27 +194,29 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
         here, there = self._borders[index], self._borders[index + 1]
         x = sample.float()
         original = self.threshold(self.predict_original(model_output.float(), here, x))
-        if self.config.algorithm_type == "ancestral":
-            mean, variance = self.posterior(x, original, here, there)
+        towards = original if self.config.algorithm_type == "ancestral" else self._extrapolated(original, index)
+        if self.is_stochastic:
+            mean, variance = self.posterior(x, towards, here, there)
             if noise is None:
                 noise = randn_tensor(x.shape, generator=generator, device=x.device, dtype=torch.float32)
             last = index == len(self.timesteps) - 1
             result = mean if last else mean + variance.clamp_min(_SMALLEST_VARIANCE).sqrt() * noise
         else:
-            result = self._solve(x, original, index)
-            self._last = (index, original)
+            (_, sigma), (to_alpha, to_sigma) = _alpha_sigma(here, x), _alpha_sigma(there, x)
+            result = to_sigma / sigma * x - to_alpha * torch.expm1((here - there) / 2) * towards
+        self._last = (index, original)
         result = result.to(sample.dtype)
         return DDPMSchedulerOutput(prev_sample=result, pred_original_sample=original) if return_dict else (result, original)
 
-    def _solve(self, x: torch.Tensor, original: torch.Tensor, index: int) -> torch.Tensor:
-        (_, sigma), (to_alpha, to_sigma) = _alpha_sigma(self._borders[index], x), _alpha_sigma(self._borders[index + 1], x)
-        h = (self._borders[index + 1] - self._borders[index]) / 2
+    def _extrapolated(self, original: torch.Tensor, index: int) -> torch.Tensor:
+        """The predicted original in the middle of a step, from this prediction and the one before."""
         # The last step is longer in log-SNR than the one before, and to extrapolate over it costs more than it gives.
         last = index == len(self.timesteps) - 1
-        if not last and self._last is not None and self._last[0] == index - 1:
-            h_before = (self._borders[index] - self._borders[index - 1]) / 2
-            original = original + (original - self._last[1]) * (h / h_before) / 2
-        return to_sigma / sigma * x - to_alpha * torch.expm1(-h) * original
+        if last or self._last is None or self._last[0] != index - 1:
+            return original
+        before, here, there = self._borders[index - 1 : index + 2].tolist()
+        share: float = (there - here) / (here - before) / 2
+        return original + (original - self._last[1]) * share
 
     def _index(self, timestep: torch.Tensor | float) -> int:
         found = (self._borders[:-1] == float(timestep)).nonzero()

@@ -28,8 +28,8 @@ class _Phase:
         self.timesteps = iter(scheduler.timesteps[first:])
 
     def step(self, cells: torch.Tensor, output: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        if (noise is not None) != (self.scheduler.config.algorithm_type == "ancestral"):
-            raise ValueError("the ancestral sampler, and only that, needs noise at each step")
+        if (noise is not None) != self.scheduler.is_stochastic:
+            raise ValueError("a stochastic solver, and only that, needs noise at each step")
         moved: torch.Tensor = self.scheduler.step(output, next(self.timesteps), cells, noise=noise, return_dict=False)[0]
         return moved
 
@@ -47,8 +47,8 @@ class CascadeLevel:
     def __init__(self, pipeline: RSDiffPipeline, unet: Any, gsd_factor: int, sampler: Sampler) -> None:
         self.pipeline, self.unet, self.gsd_factor, self.sampler = pipeline, unet, gsd_factor, sampler
         self.tile, self.channels = int(unet.config.sample_size), int(unet.config.channels)
-        self.stochastic = sampler.scheduler == "ancestral"
-        self._timesteps = self._scheduler().timesteps
+        scheduler = self._scheduler()
+        self.stochastic, self._timesteps = scheduler.is_stochastic, scheduler.timesteps
         self.noise_levels = tuple((-self._timesteps.double() / 2).exp().tolist())
         self._captions: dict[str, Captions] = {}
 

@@ -312,7 +312,7 @@ def test_what_was_synthetic_before_stays_synthetic_as_a_whole(picture: Path, are
     assert 0.3 < kept.mean() < 0.9 and np.array_equal(new[:3, kept], old[:, kept])
 
 
-def test_the_preview_shows_the_colours_as_the_model_sees_them(raster: Make, clouds: Make, tmp_path: Path) -> None:
+def test_the_preview_shows_the_colours(raster: Make, clouds: Make, tmp_path: Path) -> None:
     path, out, shown = raster(count=4, dtype="int16", names=("B08", "B04", "B03", "B02"), nodata=-9999), tmp_path / "out.tif", tmp_path / "shown.png"
     with pytest.warns(RsgeoWarning, match="B08"):
         rsgeo.inpaint(path, out, mask=clouds(), runtime=rsgeo.Runtime(preview=shown), **QUICK)
