@@ -47,7 +47,7 @@ CLIPPED = {"thresholding": False, "clip_sample": True}
 ANCESTRAL = {"algorithm_type": "ancestral", "timestep_spacing": "time", "start_time": 1.0}
 SOLVERS = {
     "deterministic": {"algorithm_type": "dpmsolver++", "timestep_spacing": "time", "start_time": 0.995},
-    "stochastic": {"algorithm_type": "sde-dpmsolver++", "timestep_spacing": "log_snr", "start_time": 0.995},
+    "stochastic": {"algorithm_type": "sde-dpmsolver++", "timestep_spacing": "time", "start_time": 0.995},
 }
 Pictures = NDArray[np.uint8]
 
