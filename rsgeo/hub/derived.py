@@ -23,6 +23,7 @@ _COLOURS = ("red", "green", "blue")
 _LARGEST_CONFIG = 1_000_000
 _BYTES_A_WINDOW = 400  # for each cell and channel of the first block: what two halves of guidance take in fp32, about
 _FEW_STEPS, _START_TIME, _LOWRES_NOISE_LEVEL, _GUIDANCE = 25, 0.99, 0.2, 4.0
+_OF_THE_ORIGINAL, _SOLVER = "ancestral", "dpmsolver++"
 _BATCH_PIXELS = 2**16
 
 
@@ -72,7 +73,8 @@ def single(layout: Layout, name: str) -> CatalogRecord:
 def cascade(layout: Layout, name: str) -> CatalogRecord:
     """The record of a cascade of pixels, of which one stage may be missing. What its training images' GSD was, no file of it says.
 
-    Without a base stage, or where a pixel of one stage is no whole number of the next one's, it covers no areas.
+    Its solver is the folder's own, or one for few steps where that is the original's, for many. Without a base stage, or where a pixel of one stage
+    is no whole number of the next one's, it covers no areas.
 
     Raises:
         ModelError: a configuration is missing, or not one of a cascade.
@@ -85,7 +87,7 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
         stages = [Stage(tile=side, gsd_factor=sides[-1] // side) for side in sides] if nests else [Stage(tile=sides[-1], gsd_factor=1)]
         # A network that predicts noise says nothing of the clean picture at time 1, where the original samplers begin.
         usual = 1.0 if scheduler.get("prediction_type", "epsilon") != "epsilon" else _START_TIME
-        start_time = float(scheduler.get("start_time", 1.0))
+        start_time, solver = float(scheduler.get("start_time", 1.0)), str(scheduler.get("algorithm_type", _OF_THE_ORIGINAL))
         index = layout.root / INDEX
         lowres_noise_level = float((read_json(index) if index.is_file() else {}).get("lowres_noise_level", _LOWRES_NOISE_LEVEL))
         return CatalogRecord(
@@ -104,7 +106,7 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
                 log_snr=scheduler["schedule"], start_time=start_time if start_time < 1 else usual, lowres_noise_level=lowres_noise_level
             ),
             defaults=Defaults(
-                scheduler="dpmsolver++",
+                scheduler=_SOLVER if solver == _OF_THE_ORIGINAL else solver,
                 num_inference_steps=_FEW_STEPS,
                 guidance_scale=_GUIDANCE,
                 batch_size=max(1, min(16, _BATCH_PIXELS // sides[-1] ** 2)),

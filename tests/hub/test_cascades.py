@@ -80,6 +80,11 @@ class TestRecord:
         change(folder / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
         assert catalog.find(str(folder)).schedule.model_dump()["start_time"] == 1.0
 
+    def test_a_folder_says_which_solver_it_is_for(self, folder: Path) -> None:
+        for own, found in (("ancestral", "dpmsolver++"), ("dpmsolver++", "dpmsolver++"), ("sde-dpmsolver++", "sde-dpmsolver++")):
+            change(folder / "scheduler" / "scheduler_config.json", algorithm_type=own)
+            assert catalog.find(str(folder)).defaults.scheduler == found
+
     @pytest.mark.parametrize("settings", [{"sample_size": "large"}, {"sample_size": 0}, {"sample_size": None}])
     def test_of_no_cascade(self, folder: Path, settings: dict[str, Any]) -> None:
         change(folder / "sr_unet" / "config.json", **settings)
