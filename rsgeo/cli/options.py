@@ -122,7 +122,7 @@ conditioned_wish = several(
     click.option("--cloud-cover", type=float, metavar="PERCENT"),
     click.option("--seed", metavar="N|random", callback=_seed, help="Default 0; 'random' draws one and records it."),
     steps,
-    click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc."),
+    click.option("--scheduler", help="ddim, euler, dpmsolver++, sde-dpmsolver++ or unipc; of a cascade ancestral, dpmsolver++ or sde-dpmsolver++."),
     click.option(
         "--plan",
         metavar="default|economy|preview",
