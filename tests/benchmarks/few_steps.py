@@ -46,7 +46,7 @@ MARGIN = 1.05
 CLIPPED = {"thresholding": False, "clip_sample": True}
 ANCESTRAL = {"algorithm_type": "ancestral", "timestep_spacing": "time", "start_time": 1.0}
 SOLVERS = {
-    "deterministic": {"algorithm_type": "dpmsolver++", "timestep_spacing": "time", "start_time": 0.995},
+    "deterministic": {"algorithm_type": "dpmsolver++", "timestep_spacing": "time", "start_time": 0.998},
     "stochastic": {"algorithm_type": "sde-dpmsolver++", "timestep_spacing": "time", "start_time": 0.995},
 }
 Pictures = NDArray[np.uint8]
