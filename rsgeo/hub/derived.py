@@ -23,6 +23,7 @@ _COLOURS = ("red", "green", "blue")
 _LARGEST_CONFIG = 1_000_000
 _BYTES_A_WINDOW = 400  # for each cell and channel of the first block: what two halves of guidance take in fp32, about
 _FEW_STEPS, _START_TIME, _LOWRES_NOISE_LEVEL, _GUIDANCE = 25, 0.99, 0.2, 4.0
+_START_TIME_OF_OTHERS = 0.998
 _OF_THE_ORIGINAL, _SOLVER = "ancestral", "dpmsolver++"
 _BATCH_PIXELS = 2**16
 
@@ -85,8 +86,8 @@ def cascade(layout: Layout, name: str) -> CatalogRecord:
         widths = [int(_config(layout, stage)["dim"]) for stage in there]
         nests = there[0] == STAGES[0] and all(sides[-1] % side == 0 for side in sides) and sides == sorted(set(sides))
         stages = [Stage(tile=side, gsd_factor=sides[-1] // side) for side in sides] if nests else [Stage(tile=sides[-1], gsd_factor=1)]
-        # A network that predicts noise says nothing of the clean picture at time 1, where the original samplers begin.
-        usual = 1.0 if scheduler.get("prediction_type", "epsilon") != "epsilon" else _START_TIME
+        # At time 1, where the original begins, a network that predicts noise says nothing of the clean picture, and others little.
+        usual = _START_TIME if scheduler.get("prediction_type", "epsilon") == "epsilon" else _START_TIME_OF_OTHERS
         start_time, solver = float(scheduler.get("start_time", 1.0)), str(scheduler.get("algorithm_type", _OF_THE_ORIGINAL))
         index = layout.root / INDEX
         lowres_noise_level = float((read_json(index) if index.is_file() else {}).get("lowres_noise_level", _LOWRES_NOISE_LEVEL))

@@ -169,7 +169,7 @@ class TestWork:
         described = of_model(catalog.find(str(cascade)))
         parameters = {parameter.name: parameter for parameter in described.parameters}
         assert (described.gsd_native, described.gsd_min, described.gsd_max, described.tasks) == (None, None, None, ("generate",))
-        assert "negative_prompt" not in parameters and parameters["scheduler"].choices == ("ancestral", "dpmsolver++")
+        assert "negative_prompt" not in parameters and parameters["scheduler"].choices == ("ancestral", "dpmsolver++", "sde-dpmsolver++")
 
 
 def _width(feature: dict[str, Any]) -> float:
