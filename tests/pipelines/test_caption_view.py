@@ -51,7 +51,7 @@ def cascade(t5: tuple[T5EncoderModel, PreTrainedTokenizerFast]) -> RSDiffPipelin
     return pipeline
 
 
-@pytest.mark.parametrize("scheduler", ["ancestral", "dpmsolver++"])
+@pytest.mark.parametrize("scheduler", ["ancestral", "dpmsolver++", "sde-dpmsolver++"])
 def test_company_does_not_change_a_picture_of_a_cascade_with_t5(cascade: RSDiffPipeline, scheduler: str) -> None:
     together = pictures(cascade, request(scheduler), [0, 1, 2])
     assert together.shape == (3, 16, 16, 3)

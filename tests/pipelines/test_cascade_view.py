@@ -52,7 +52,7 @@ def walk(level: Any, start: torch.Tensor, steps: list[torch.Tensor], phases: lis
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-@pytest.mark.parametrize("scheduler", ["ancestral", "dpmsolver++"])
+@pytest.mark.parametrize("scheduler", ["ancestral", "dpmsolver++", "sde-dpmsolver++"])
 @torch.inference_mode()
 def test_a_window_is_what_the_pipeline_makes(monkeypatch: pytest.MonkeyPatch, cascade: RSDiffPipeline, scheduler: str, guidance: float) -> None:
     chosen = sampler(scheduler, guidance)
@@ -62,7 +62,7 @@ def test_a_window_is_what_the_pipeline_makes(monkeypatch: pytest.MonkeyPatch, ca
     coarse = walk(base, start, steps, [(0, STEPS)])
     made = walk(fine, fine_start, fine_steps, [(0, STEPS)], coarser=Coarser(coarse, aug))
 
-    stochastic = scheduler == "ancestral"
+    stochastic = scheduler != "dpmsolver++"
     drawn: Iterator[torch.Tensor] = iter([start, *(steps if stochastic else []), aug, fine_start, *(fine_steps if stochastic else [])])
     for module in (rsdiff_pipeline, log_snr_scheduler):
         monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: next(drawn))
