@@ -44,7 +44,8 @@ class LogSNRScheduler(SchedulerMixin, ConfigMixin):
         start_time: where sampling starts. At 1 a network that predicts noise says nothing of the original; few steps, whose first one is
             long, do better to start a little earlier.
         timestep_spacing: whether steps are even in "time", as the ancestral sampler's are, or in "log_snr", in which few of second order do
-            better (Lu et al., DPM-Solver, NeurIPS 2022); from a ``start_time`` of about 0.99 then, for at 1 half the log-SNRs are all noise.
+            better in some networks (Lu et al., DPM-Solver, NeurIPS 2022); from a ``start_time`` of about 0.99 then, for at 1 half the log-SNRs
+            are all noise.
 
     Raises:
         ValueError: a setting is none of those named, or start_time is not within 0 to 1.
