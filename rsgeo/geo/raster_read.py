@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from rsgeo.errors import InputError
 from rsgeo.geo.raster_open import open_raster
-from rsgeo.geo.stretch import shown
+from rsgeo.geo.stretch import ends_of, shown
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -32,7 +32,6 @@ CACHE_MB = 64
 _READ_BYTES = 2**25
 _MOST_ROWS = 512
 _LARGEST_BLOCK_BYTES = 2**28
-_PERCENT = (2, 98)
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def read_decimated(path: str | Path, max_side: int, bands: Sequence[int] = (1, 2
             raise damaged(dataset) from error
     if numbers.dtype == np.uint8 or not mask.any():
         return numbers.astype(np.uint8), mask
-    low, high = (float(value) for value in np.nanpercentile(numbers[:, mask], _PERCENT))
+    low, high = ends_of(numbers[:, mask])
     pixels: Pixels = np.rint(np.nan_to_num(shown(numbers, [(low, high if high > low else low + 1)])) * 255).astype(np.uint8)
     return pixels, mask
 

@@ -12,6 +12,15 @@ Stretch = Sequence[tuple[float, float]]
 """For each band the numbers (low, high) that are shown as 0 and 1."""
 
 
+_PERCENT = (2, 98)
+
+
+def ends_of(numbers: NDArray[Any]) -> tuple[float, float]:
+    """What is shown as 0 and 1 of numbers that no one has said it of: their 2nd and 98th percentile, NaN left out."""
+    low, high = (float(value) for value in np.nanpercentile(numbers, _PERCENT))
+    return low, high
+
+
 def shown(pixels: NDArray[Any], stretch: Stretch) -> NDArray[np.float32]:
     """Pixels (bands, ...) as a model sees them: float32 in [0, 1], clipped there."""
     low, span = _ends(stretch, pixels.ndim)

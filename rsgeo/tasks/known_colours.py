@@ -12,11 +12,11 @@ from rsgeo.errors import InputError
 from rsgeo.geo.known_raster import KnownRaster
 from rsgeo.geo.layout import Layout
 from rsgeo.geo.raster_read import Mask
+from rsgeo.geo.stretch import ends_of
 from rsgeo.hub.records import Look
 
 _ROWS = 256
 _SAMPLE = 4_000_000
-_PERCENT = (2, 98)
 
 Ends = tuple[float, float]
 
@@ -35,7 +35,7 @@ def stretch_of(raster: KnownRaster, layout: Layout, looks: Sequence[Look], gsd: 
     if not any(part.size for part in seen):
         raise InputError(f"No pixel of {raster.path.name} stays; rsgeo generate --like {raster.path.name} makes a picture on its grid.")
     numbers = np.concatenate(seen, axis=1)
-    low, high = (0.0, 255.0) if layout.dtype == "uint8" else (float(value) for value in np.percentile(numbers, _PERCENT))
+    low, high = (0.0, 255.0) if layout.dtype == "uint8" else ends_of(numbers)
     if not high > low:
         raise InputError(f"The pixels of {raster.path.name} that stay are all alike; there is nothing to go by.")
     mean, deviation = numbers.mean(axis=1, dtype=np.float64), numbers.std(axis=1, dtype=np.float64).mean()
