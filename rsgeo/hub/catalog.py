@@ -156,7 +156,7 @@ def base_of(record: CatalogRecord) -> CatalogRecord:
 
 
 def layout_of(record: CatalogRecord) -> Layout:
-    """The parts of a model at hand, those that a ControlNet's folder lacks taken from its base.
+    """The parts of a model at hand, those that a ControlNet's folder lacks taken from its base, but for its guide.
 
     Raises:
         ModelError: the base is not at hand, or a checkpoint that is named is not there.
@@ -168,7 +168,8 @@ def layout_of(record: CatalogRecord) -> Layout:
     if not is_at_hand(base):
         words = f"{record.name} works with the UNet of {base.name}, whose files are not here"
         raise ModelError(f"{words}; {_how_to_get(base)}, or name another with base= (--base).")
-    return Layout(own.root, {**layout_of(base).parts, **own.parts})
+    lent = {name: folder for name, folder in layout_of(base).parts.items() if name != "guide"}
+    return Layout(own.root, {**lent, **own.parts})
 
 
 def files_sha256(record: CatalogRecord, *, afresh: bool = False) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rsgeo.errors import ModelError
 
-PARTS = ("unet", "controlnet", "vae", "base_unet", "sr_unet", "text_encoder", "tokenizer", "scheduler", "lowres_scheduler")
+PARTS = ("unet", "guide", "controlnet", "vae", "base_unet", "sr_unet", "text_encoder", "tokenizer", "scheduler", "lowres_scheduler")
 STAGES = ("base_unet", "sr_unet")
 """The networks of a cascade, coarse to fine."""
 INDEX = "model_index.json"

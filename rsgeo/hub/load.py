@@ -58,8 +58,8 @@ def load_pipeline(
             record says.
         checkpoint: which UNet of several: ``checkpoint-100000`` (or ``100000``), or ``root`` for that in ``unet/``; by default what the record says,
             else the highest checkpoint, else the root's. For a ControlNet it is that of the base.
-        compile: run UNets and ControlNet through ``torch.compile`` where there is a compiler, else warn and go on without.
-        adapters: safetensors files of LoRA weights (peft) for the UNet; a cascade takes none.
+        compile: run UNets, guide and ControlNet through ``torch.compile`` where there is a compiler, else warn and go on without.
+        adapters: safetensors files of LoRA weights (peft) for the UNet, which then is its own guide; a cascade takes none.
         download: fetch a model of the Hugging Face hub that is not in its local cache. Without it no network is used.
 
     Raises:
@@ -110,7 +110,9 @@ def _latent(record: CatalogRecord, dtype: torch.dtype, adapters: tuple[str, ...]
         "scheduler": _scheduler(parts["scheduler"]),
     }
     if "controlnet" not in parts:
-        return SatPipeline(**components)
+        # A guide shows what the UNet as it was trained does better; with an adapter that is another network.
+        guide = load_module(SatUNet, parts["guide"], dtype) if "guide" in parts and not adapters else None
+        return SatPipeline(**components, guide=guide)
     return SatControlNetPipeline(**components, controlnet=_controlnet(record, parts["controlnet"], dtype))
 
 
@@ -197,7 +199,7 @@ def _compile(pipeline: Pipeline) -> None:
     if pipeline.device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         warnings.warn("torch.compile needs a C++ compiler and there is none; the model runs uncompiled.", RsgeoWarning, stacklevel=3)
         return
-    for name in ("unet", "controlnet", "base_unet", "sr_unet"):
+    for name in ("unet", "guide", "controlnet", "base_unet", "sr_unet"):
         network = getattr(pipeline, name, None)
         if network is not None:
             network.compile()

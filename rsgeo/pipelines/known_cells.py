@@ -61,7 +61,7 @@ def noise_level(scheduler: Any, timestep: Any) -> tuple[float, float]:
         ValueError: the scheduler has no table of noise levels for its time steps.
     """
     if not hasattr(scheduler, "alphas_cumprod"):
-        raise ValueError(f"{type(scheduler).__name__} tells no noise level of a time step: use another scheduler to keep known cells")
+        raise ValueError(f"{type(scheduler).__name__} tells no noise level of a time step: use another scheduler")
     kept = scheduler.alphas_cumprod.double().cpu().numpy()
     time = float(timestep)
     if time.is_integer():

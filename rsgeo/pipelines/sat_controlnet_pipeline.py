@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from diffusers import ImagePipelineOutput
@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from rsgeo import encoding
 from rsgeo.models.sat_controlnet import SatControlNet
 from rsgeo.models.sat_controlnet3d import SatControlNet3D
+from rsgeo.models.sat_unet import SatUNet
 from rsgeo.pipelines.given import spread
 from rsgeo.pipelines.known_cells import noise_level
 from rsgeo.pipelines.known_means import hold_means, means_of
@@ -62,6 +63,8 @@ class SatControlNetPipeline(SatPipeline):
     ``unet``.
     """
 
+    _optional_components: ClassVar[list[str]] = []
+
     def __init__(
         self,
         vae: Vae,
@@ -70,7 +73,9 @@ class SatControlNetPipeline(SatPipeline):
         unet: UNet,
         controlnet: ControlNet,
         scheduler: KarrasDiffusionSchedulers,
+        guide: SatUNet | None = None,
     ) -> None:
+        # A guide among another pipeline's components stays behind: it sees no condition images, and what they do would be scaled up.
         super().__init__(vae, text_encoder, tokenizer, unet, scheduler)
         self.register_modules(controlnet=controlnet)
 

@@ -9,7 +9,7 @@ module imports every module of `rsgeo.models` that may stand there. diffusers on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
@@ -39,26 +39,45 @@ Vae: TypeAlias = AutoencoderKL | PatchCodec
 TextEncoder: TypeAlias = CLIPTextModel | T5EncoderModel | WordPieceEncoder
 UNet: TypeAlias = SatUNet | UNet2DConditionModel
 
+_DECIDED = 5.0  # sigma/alpha; below it steps change how a picture is drawn more than what it shows
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]  # a diffusers `PipelineCallback` is one
 
 
 class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoaderMixin, StableDiffusionLoraLoaderMixin):
     """Latent diffusion conditioned on a prompt and on `SceneMetadata`; the single-image task of DiffusionSat (ICLR 2024) and of rsgeo-mini.
 
-    Any diffusers scheduler works. For areas larger than a tile use `rsgeo.generate`.
+    Any diffusers scheduler works. ``guide`` is a less trained network for the other half of guidance (`guided`). For areas larger than a tile use
+    `rsgeo.generate`.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
+    _optional_components: ClassVar[list[str]] = ["guide"]
+    _exclude_from_cpu_offload: ClassVar[list[str]] = ["guide"]  # it is small, and runs at each step in turn with the UNet
+    guide: SatUNet | None = None
     _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
 
     def __init__(
-        self, vae: Vae, text_encoder: TextEncoder, tokenizer: PreTrainedTokenizerBase, unet: UNet, scheduler: KarrasDiffusionSchedulers
+        self,
+        vae: Vae,
+        text_encoder: TextEncoder,
+        tokenizer: PreTrainedTokenizerBase,
+        unet: UNet,
+        scheduler: KarrasDiffusionSchedulers,
+        guide: SatUNet | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
+        if "guide" in self._optional_components:
+            self.register_modules(guide=guide)
         self.image_processor = VaeImageProcessor(
             vae_scale_factor=self.latent_factor, do_convert_rgb=True, vae_latent_channels=int(self.unet.config.in_channels)
         )
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The parts by name, to make another pipeline of; the guide only where there is one, for other pipelines know none."""
+        parts: dict[str, Any] = super().components
+        return {name: part for name, part in parts.items() if name != "guide" or part is not None}
 
     @property
     def latent_factor(self) -> int:
@@ -148,14 +167,23 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         guidance_scale: float,
         guidance_rescale: float = 0.0,
     ) -> torch.Tensor:
-        """Classifier-free guidance (Ho and Salimans 2022): blank + scale * (wish - blank), both halves in one batch.
+        """Guidance: blank + scale * (wish - blank); without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``.
 
-        Without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``. ``guidance_rescale`` as `rsgeo.pipelines.guidance.rescaled`.
+        Without a guide both halves are the network's, in one batch (Ho and Salimans, Classifier-Free Diffusion Guidance, 2022). With one its
+        answer takes the place of the half of ``blank``, and in the later steps, when it is decided what the picture shows, it is given the wish as
+        well: what is scaled up is then what the network draws better than the guide, such as lines that go on (Karras et al., Guiding a Diffusion
+        Model with a Bad Version of Itself, 2024, equation 3). ``guidance_rescale`` as `rsgeo.pipelines.guidance.rescaled`.
         """
         if blank is None:
             return self._predict(latents, timestep, wish).float()
-        output = self._predict(torch.cat([latents, latents]), timestep, self._both_halves(wish, blank))
-        without, with_ = output.float().chunk(2)
+        if self.guide is None:
+            output = self._predict(torch.cat([latents, latents]), timestep, self._both_halves(wish, blank))
+            without, with_ = output.float().chunk(2)
+        else:
+            with_ = self._predict(latents, timestep, wish).float()
+            alpha, sigma = known_cells.noise_level(self.scheduler, timestep)
+            seen = blank if sigma > _DECIDED * alpha else {name: wish[name] for name in blank}
+            without = self.guide(latents.to(seen["encoder_hidden_states"].dtype), timestep, return_dict=False, **seen)[0].float()
         mixed = without + guidance_scale * (with_ - without)
         return guidance.rescaled(mixed, with_, guidance_rescale) if guidance_rescale else mixed
 
@@ -191,7 +219,7 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         num_inference_steps: int = 12,
         timesteps: Sequence[int] | None = None,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float = 2.5,
+        guidance_scale: float = 3.0,
         negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
