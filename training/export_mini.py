@@ -45,7 +45,7 @@ RECORD: dict[str, Any] = {
     "trained_region": [-21.0, 27.9, 33.6, 65.3],
     "trained_region_name": "Europe",
     "schedule": {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.015},
-    "defaults": {"scheduler": "sde-dpmsolver++", "num_inference_steps": 12, "guidance_scale": 3.0, "phases": 2, "batch_size": 16},
+    "defaults": {"scheduler": "dpmsolver++", "num_inference_steps": 12, "guidance_scale": 3.5, "phases": 2, "batch_size": 16},
 }
 # What `SatPipeline.from_pretrained` reads; the tokenizer's class is the one that transformers 4 and 5 both know.
 MODEL_INDEX = {

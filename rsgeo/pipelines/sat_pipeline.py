@@ -39,7 +39,7 @@ Vae: TypeAlias = AutoencoderKL | PatchCodec
 TextEncoder: TypeAlias = CLIPTextModel | T5EncoderModel | WordPieceEncoder
 UNet: TypeAlias = SatUNet | UNet2DConditionModel
 
-_DECIDED = 5.0  # sigma/alpha; below it steps change how a picture is drawn more than what it shows
+_DECIDED = 15.0  # sigma/alpha; below it steps change how a picture is drawn more than what it shows
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]  # a diffusers `PipelineCallback` is one
 
 
@@ -219,7 +219,7 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         num_inference_steps: int = 12,
         timesteps: Sequence[int] | None = None,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = 3.5,
         negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
