@@ -200,7 +200,7 @@ def spoilt_model(folder: Path, part: str, factors: dict[str, float]) -> Path:
     model = Path(shutil.copytree(catalog.EMBEDDED / catalog.DEFAULT_MODEL, folder / "model"))
     file = model / part / "diffusion_pytorch_model.safetensors"
     weights = load_file(file)
-    save_file({name: tensor * factors.get(name, 1.0) for name, tensor in weights.items()}, file, metadata={"format": "pt"})
+    save_file({**weights, **{name: weights[name] * factor for name, factor in factors.items()}}, file, metadata={"format": "pt"})
     return model
 
 
