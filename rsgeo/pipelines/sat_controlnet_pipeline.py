@@ -111,9 +111,10 @@ class SatControlNetPipeline(SatPipeline):
         blank: dict[str, Any] | None,
         guidance_scale: float,
         guidance_rescale: float = 0.0,
+        unlike: bool = False,
     ) -> torch.Tensor:
         """As `SatPipeline.guided`; where the ControlNet ``keeps_means``, cells keep the mean colours that the condition shows."""
-        output = super().guided(latents, timestep, wish, blank, guidance_scale, guidance_rescale)
+        output = super().guided(latents, timestep, wish, blank, guidance_scale, guidance_rescale, unlike)
         control = wish["control"]
         if control is None or not self.controlnet.config.get("keeps_means"):
             return output

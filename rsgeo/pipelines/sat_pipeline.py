@@ -166,13 +166,15 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         blank: dict[str, Any] | None,
         guidance_scale: float,
         guidance_rescale: float = 0.0,
+        unlike: bool = False,
     ) -> torch.Tensor:
         """Guidance: blank + scale * (wish - blank); without ``blank`` the plain output for ``wish``. Float32, shape of ``latents``.
 
         Without a guide both halves are the network's, in one batch (Ho and Salimans, Classifier-Free Diffusion Guidance, 2022). With one its
         answer takes the place of the half of ``blank``, and in the later steps, when it is decided what the picture shows, it is given the wish as
         well: what is scaled up is then what the network draws better than the guide, such as lines that go on (Karras et al., Guiding a Diffusion
-        Model with a Bad Version of Itself, 2024, equation 3). ``guidance_rescale`` as `rsgeo.pipelines.guidance.rescaled`.
+        Model with a Bad Version of Itself, 2024, equation 3). Not so where ``blank`` says what the picture shall be ``unlike``: the guide is then
+        given that in all steps. ``guidance_rescale`` as `rsgeo.pipelines.guidance.rescaled`.
         """
         if blank is None:
             return self._predict(latents, timestep, wish).float()
@@ -182,7 +184,7 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         else:
             with_ = self._predict(latents, timestep, wish).float()
             alpha, sigma = known_cells.noise_level(self.scheduler, timestep)
-            seen = blank if sigma > _DECIDED * alpha else {name: wish[name] for name in blank}
+            seen = blank if unlike or sigma > _DECIDED * alpha else {name: wish[name] for name in blank}
             without = self.guide(latents.to(seen["encoder_hidden_states"].dtype), timestep, return_dict=False, **seen)[0].float()
         mixed = without + guidance_scale * (with_ - without)
         return guidance.rescaled(mixed, with_, guidance_rescale) if guidance_rescale else mixed
@@ -290,6 +292,8 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
         if cross_attention_kwargs is not None:
             wish["cross_attention_kwargs"] = cross_attention_kwargs
 
+        unlike = bool(negative_prompt) or negative_prompt_embeds is not None
+
         noise = noise_of(self._latent_shape(batch, height, width), latents, device, generator)
         given = None if given is None else given.for_batch(prompts, num_images_per_prompt)
         times = steps.set_timesteps(self.scheduler, num_inference_steps, timesteps, sigmas, device, given)
@@ -302,7 +306,7 @@ class SatPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoade
             if not self.do_classifier_free_guidance:
                 blank = None
             scaled = self.scheduler.scale_model_input(cells, timestep)
-            output = self.guided(scaled, timestep, wish, blank, self.guidance_scale, guidance_rescale)
+            output = self.guided(scaled, timestep, wish, blank, self.guidance_scale, guidance_rescale, unlike)
             if given is not None and given.known is not None:
                 output = self._keep(output, scaled, timestep, given.latents.to(cells), given.known.to(cells.device))
             cells = self.scheduler.step(output, timestep, cells, return_dict=False, **extra)[0]

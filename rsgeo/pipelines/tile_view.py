@@ -157,7 +157,8 @@ class LatentLevel:
     @torch.no_grad()
     def predict(self, cells: torch.Tensor, step: int, conditions: Conditions) -> torch.Tensor:
         scaled = cells / (self.noise_levels[step] ** 2 + 1) ** 0.5 if self._sigma_space else cells
-        output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, self.sampler.guidance_scale)
+        scale, unlike = self.sampler.guidance_scale, bool(self.negative_prompt)
+        output: torch.Tensor = self.pipeline.guided(scaled, self._timesteps[step], conditions.wish, conditions.blank, scale, unlike=unlike)
         if conditions.cells is not None and conditions.given is not None:
             alpha = 1 / (self.noise_levels[step] ** 2 + 1) ** 0.5
             noise = {"alpha": alpha, "sigma": self.noise_levels[step] * alpha, "prediction_type": self._predicts}

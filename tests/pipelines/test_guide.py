@@ -45,11 +45,11 @@ def answer(network: Any, latents: torch.Tensor, timestep: int, conditions: dict[
 
 
 @torch.no_grad()
-def test_answers_without_the_wish_first_and_with_it_later(guided: SatPipeline) -> None:
+def test_answers_without_the_wish_first_and_with_it_later_but_for_what_is_not_wished(guided: SatPipeline) -> None:
     latents, wish, blank = halves(guided)
-    for timestep, seen in ((NOISY, blank), (NEARLY_DONE, wish)):
+    for timestep, unlike, seen in ((NOISY, False, blank), (NEARLY_DONE, False, wish), (NEARLY_DONE, True, blank)):
         with_, without = answer(guided.unet, latents, timestep, wish), answer(guided.guide, latents, timestep, seen)
-        got = guided.guided(latents, torch.tensor(timestep), wish, blank, 3.0)
+        got = guided.guided(latents, torch.tensor(timestep), wish, blank, 3.0, unlike=unlike)
         torch.testing.assert_close(got, without + 3.0 * (with_ - without))
     levels = [sigma / alpha for alpha, sigma in (noise_level(guided.scheduler, timestep) for timestep in (NOISY, NEARLY_DONE))]
     assert levels[0] > 15.0 > levels[1]
@@ -82,15 +82,17 @@ def test_is_asked_under_guidance_only_and_heeds_the_negative_prompt(guided: SatP
 
 
 @torch.no_grad()
-def test_windows_are_guided_as_tiles_are(guided: SatPipeline) -> None:
-    level = LatentLevel(guided, Sampler(scheduler="dpmsolver++", num_inference_steps=6, guidance_scale=3.0), "")
+@pytest.mark.parametrize("negative_prompt", ["", "forest"])
+def test_windows_are_guided_as_tiles_are(guided: SatPipeline, negative_prompt: str) -> None:
+    level = LatentLevel(guided, Sampler(scheduler="dpmsolver++", num_inference_steps=6, guidance_scale=3.0), negative_prompt)
     conditions = level.conditions(["a river"], [SceneMetadata()])
     noise = torch.randn(1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     cells, solver = level.start(noise), level.solver(0, 6)
     for step in range(6):
         cells = solver.step(cells, level.predict(cells, step, conditions), None)
     guided.scheduler = level._scheduler()
-    tile = guided("a river", latents=noise, num_inference_steps=6, guidance_scale=3.0, output_type="latent").images
+    settings = {"negative_prompt": negative_prompt, "num_inference_steps": 6, "guidance_scale": 3.0}
+    tile = guided("a river", latents=noise, output_type="latent", **settings).images
     torch.testing.assert_close(cells, tile, rtol=1e-4, atol=1e-4)
 
 
