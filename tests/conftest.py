@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # pictures are small here; more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pictures are small here; several processes do more than several threads
 # Dask sets these to 1, for good, where they are not set; processes started later would then be other machines to calibrate.
 for _name in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, os.environ["OMP_NUM_THREADS"])
