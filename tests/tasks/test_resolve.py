@@ -115,7 +115,7 @@ class TestAStoredRequest:
             ({"plan": "default"}, set()),
             ({"plan": "economy"}, {"synthesis"}),
         ],
-        ids=str,
+        ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
     )
     def test_keeps_all_that_is_not_said_otherwise(self, asked: dict[str, Any], changed: set[str], stored: Path) -> None:
         before, after = load_request(stored).model_dump(), again(stored, **asked).model_dump()
