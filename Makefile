@@ -12,8 +12,8 @@ PIP = .venv/bin/python -m pip install -qq --disable-pip-version-check
 HAS_TORCH = -c "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
 # A torch that is already there is kept; where there is none, the tested version is installed.
 PIN = $$(.venv/bin/python $(HAS_TORCH) || echo -c constraints.txt)
-# A file's tests stay in one process; each process takes one core and up to a gigabyte.
-TESTS = .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file's tests stay in one process; each takes one core and up to a gigabyte.
+PROCESSES = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow test-qgis lint plugin
 
@@ -23,10 +23,10 @@ demo: .venv/.core
 	.venv/bin/rsgeo info demo/out.tif
 
 test: .venv/.dev
-	$(TESTS) -m "not slow" $(ARGS)
+	.venv/bin/python -m pytest $(PROCESSES) -m "not slow" $(ARGS)
 
 test-slow: .venv/.dev
-	$(TESTS) -m slow $(ARGS)
+	.venv/bin/python -m pytest -m slow $(ARGS)
 
 test-qgis: .venv/.core
 	tests/qgis/run.sh $(ARGS)
